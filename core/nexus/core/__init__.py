@@ -1,0 +1,1 @@
+"""Frozen dataclasses of the vocabulary, errors and the engine shape: standard library only."""

@@ -1,0 +1,42 @@
+"""Names of things, and how a session is written.
+
+A session is shown as ``MODEL@SLOms`` (``resnet50@50ms``), a query stage's session as
+``QUERY/STAGE`` (``traffic/detect``).
+"""
+
+import re
+from typing import TypeAlias
+
+from nexus.core.errors import InvalidArgumentError
+from nexus.core.units import US_PER_MS
+
+ModelName: TypeAlias = str
+SessionName: TypeAlias = str
+QueryName: TypeAlias = str
+StageName: TypeAlias = str
+DeviceType: TypeAlias = str
+BackendName: TypeAlias = str
+FrontendName: TypeAlias = str
+
+NAME_LENGTH_MAX = 128
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def require_name(kind: str, name: str) -> None:
+    """Raise InvalidArgumentError unless ``name`` is letters, digits, dot, dash, underscore."""
+    if len(name) > NAME_LENGTH_MAX or not _NAME.fullmatch(name):
+        raise InvalidArgumentError(
+            f"{kind} name {name!r} is not valid: use 1-{NAME_LENGTH_MAX} letters, digits, '.', "
+            "'-' or '_', and begin with a letter or digit",
+            reason="invalid_name",
+        )
+
+
+def session_name(model: str, slo_us: int) -> SessionName:
+    """``resnet50@50ms``; a fraction of a millisecond is kept: ``resnet50@2.5ms``."""
+    return f"{model}@{slo_us / US_PER_MS:g}ms"
+
+
+def stage_session_name(query: str, stage: str) -> SessionName:
+    """The session that serves one stage of a query: ``traffic/detect``."""
+    return f"{query}/{stage}"

@@ -1,0 +1,80 @@
+"""A Plan: which backend runs which sessions, at which batch size and duty cycle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nexus.core.names import (
+    BackendName,
+    DeviceType,
+    ModelName,
+    QueryName,
+    SessionName,
+    StageName,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """One session on one backend.
+
+    ``rate`` (items/s) is the share of the session this backend takes; ``latency_us`` is
+    l(``batch``); ``slo_us`` the session's budget; ``pool`` names a pooled dispatch group, or None.
+    """
+
+    session: SessionName
+    model: ModelName
+    slo_us: int
+    batch: int
+    rate: float
+    latency_us: int
+    memory_bytes: int = 0
+    pool: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendPlan:
+    """What one device does. ``backend`` is empty in an offline plan.
+
+    Occupancy is the share of the duty cycle spent executing: sum of l(b) over the duty cycle.
+    """
+
+    device: DeviceType
+    duty_cycle_us: int
+    occupancy: float
+    placements: tuple[Placement, ...]
+    memory_bytes: int = 0
+    backend: BackendName = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Infeasible:
+    """A session that the devices at hand, or any number of them, cannot serve; and why."""
+
+    session: SessionName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The whole cluster's plan: full state, never a delta.
+
+    ``version`` grows with every publication; ``epoch`` with every re-planning; ``fence`` is the
+    publishing leader's fencing number. ``splits`` gives each query stage's budget in us;
+    ``devices_needed`` what the load asks for, which may exceed what exists.
+    """
+
+    version: int = 0
+    epoch: int = 0
+    fence: int = 0
+    backends: tuple[BackendPlan, ...] = ()
+    infeasible: tuple[Infeasible, ...] = ()
+    splits: Mapping[QueryName, Mapping[StageName, int]] = field(default_factory=dict)
+    devices_needed: Mapping[DeviceType, int] = field(default_factory=dict)
+    lower_bound: Mapping[DeviceType, float] = field(default_factory=dict)
+
+    def backend_plan(self, backend: str) -> BackendPlan | None:
+        """What the named backend must do, or None when the plan does not use it."""
+        for candidate in self.backends:
+            if candidate.backend == backend:
+                return candidate
+        return None
