@@ -92,7 +92,10 @@ class BackendStatus:
 
 @dataclass(frozen=True, slots=True)
 class StageCount:
-    """Calls of a stage against calls of its parents (or frames), over one report window."""
+    """Calls of a stage, and calls of its parents together (frames, for a root or a stage per frame).
+
+    Grow-only since the frontend started, as all counters of the report.
+    """
 
     calls: int
     parent_calls: int

@@ -17,8 +17,10 @@ from nexus.core.names import (
 class Placement:
     """One session on one backend.
 
-    ``rate`` (items/s) is the share of the session this backend takes; ``latency_us`` is
-    l(``batch``); ``slo_us`` the session's budget; ``pool`` names a pooled dispatch group, or None.
+    ``rate`` (items/s) is the share of the session this backend takes; 0 marks a placement that is
+    on its way out: keep it loaded and serve what still comes until a plan no longer lists it.
+    ``latency_us`` is l(``batch``); ``slo_us`` the session's budget; ``pool`` names a pooled
+    dispatch group, or None.
     """
 
     session: SessionName
@@ -60,7 +62,8 @@ class Plan:
 
     ``version`` grows with every publication; ``epoch`` with every re-planning; ``fence`` is the
     publishing leader's fencing number. ``splits`` gives each query stage's budget in us;
-    ``devices_needed`` what the load asks for, which may exceed what exists.
+    ``devices_needed`` what the load asks for, which may exceed what exists; ``unmet`` is the rate
+    (items/s) of each session that the devices at hand do not cover: admission refuses it.
     """
 
     version: int = 0
@@ -70,6 +73,7 @@ class Plan:
     infeasible: tuple[Infeasible, ...] = ()
     splits: Mapping[QueryName, Mapping[StageName, int]] = field(default_factory=dict)
     devices_needed: Mapping[DeviceType, int] = field(default_factory=dict)
+    unmet: Mapping[SessionName, float] = field(default_factory=dict)
     lower_bound: Mapping[DeviceType, float] = field(default_factory=dict)
 
     def backend_plan(self, backend: str) -> BackendPlan | None:
