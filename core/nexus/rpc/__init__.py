@@ -1,0 +1,1 @@
+"""Where protobuf meets core: conversions, frames, status, health and servers."""

@@ -1,0 +1,1 @@
+"""Generated code of the Open Inference Protocol, in the private descriptor pool."""
