@@ -118,3 +118,20 @@ class FrontendReport:
     table_version: int = 0
     arrivals: Mapping[str, int] = field(default_factory=dict)
     stages: Mapping[SessionName, StageCount] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """Who is there, for people and tools: the live processes, who leads, which plan is in force.
+
+    ``leader`` is the name of the scheduler that holds the lease, empty when nobody does.
+    """
+
+    leader: str = ""
+    fence: int = 0
+    epoch: int = 0
+    plan_version: int = 0
+    table_version: int = 0
+    catalogue_version: int = 0
+    backends: tuple[BackendStatus, ...] = ()
+    frontends: tuple[FrontendReport, ...] = ()

@@ -12,6 +12,8 @@
     │   └── MessageTooLargeError  RESOURCE_EXHAUSTED  one message is too large; never retry
     ├── DeadlineError             DEADLINE_EXCEEDED   cannot be, or was not, answered in time
     ├── UnavailableError          UNAVAILABLE         a peer is away or starting; retrying is safe
+    ├── CallCancelledError        CANCELLED           the caller gave the call up
+    ├── UnimplementedError        UNIMPLEMENTED       the peer does not know this call
     └── InternalError             INTERNAL            a defect: a model raised, an invariant broke
 
 Engines return outcomes and raise none of these for operating conditions; shells translate at the
@@ -125,6 +127,20 @@ class UnavailableError(NexusError):
 
     code = StatusCode.UNAVAILABLE
     default_reason = "unavailable"
+
+
+class CallCancelledError(NexusError):
+    """The caller gave the call up before it was answered."""
+
+    code = StatusCode.CANCELLED
+    default_reason = "cancelled"
+
+
+class UnimplementedError(NexusError):
+    """The peer does not know this call: an older version, or another service."""
+
+    code = StatusCode.UNIMPLEMENTED
+    default_reason = "unimplemented"
 
 
 class InternalError(NexusError):

@@ -100,7 +100,7 @@ class Tensor:
             )
         elements = math.prod(self.shape)
         if self.datatype is DataType.BYTES:
-            found = sum(1 for _ in iterate_bytes_elements(self.name, self.content))
+            found = count_bytes_elements(self.name, self.content)
             if found != elements:
                 raise InvalidArgumentError(
                     f"tensor {self.name!r}: shape {list(self.shape)} has {elements} elements, "
@@ -117,6 +117,16 @@ class Tensor:
 
 def iterate_bytes_elements(name: str, content: bytes) -> Iterable[bytes]:
     """Yield the elements of a raw BYTES tensor; raise InvalidArgumentError when cut short."""
+    for start, end in _bytes_element_bounds(name, content):
+        yield content[start:end]
+
+
+def count_bytes_elements(name: str, content: bytes) -> int:
+    """How many elements a raw BYTES tensor holds, without copying any (one may be a frame)."""
+    return sum(1 for _ in _bytes_element_bounds(name, content))
+
+
+def _bytes_element_bounds(name: str, content: bytes) -> Iterable[tuple[int, int]]:
     offset = 0
     while offset < len(content):
         end = offset + 4
@@ -128,7 +138,7 @@ def iterate_bytes_elements(name: str, content: bytes) -> Iterable[bytes]:
                 f"tensor {name!r}: BYTES element at byte {offset} runs past the end of the content",
                 reason="invalid_byte_count",
             )
-        yield content[offset + 4 : end]
+        yield offset + 4, end
         offset = end
 
 
