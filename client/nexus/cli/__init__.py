@@ -1,0 +1,1 @@
+"""The ``nexus`` command and the one-machine cluster behind ``nexus up``."""

@@ -1,0 +1,1 @@
+"""One file a sub-command: ``SUMMARY``, ``EXAMPLE``, ``add_arguments`` and ``run``."""
