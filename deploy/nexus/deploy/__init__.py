@@ -1,0 +1,1 @@
+"""Deployment: dashboards and alerts generated from code, and the replica controller."""

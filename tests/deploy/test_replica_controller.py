@@ -1,0 +1,227 @@
+"""The controller through the real `kubernetes` client against a small HTTP stub of the API."""
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from nexus.core.clock import VirtualClock
+from nexus.core.errors import (
+    FailedPreconditionError,
+    InternalError,
+    InvalidArgumentError,
+    NexusError,
+    NotFoundError,
+    UnavailableError,
+)
+from nexus.deploy.controller import CONFLICT_TRIES, ReplicaController
+from nexus.deploy.scale_api import (
+    DEVICE_LABEL,
+    REPLICAS_MAX_ANNOTATION,
+    KubernetesScaleApi,
+    ScaleConflictError,
+)
+
+kubernetes = pytest.importorskip("kubernetes")
+
+SETS = "/apis/apps/v1/namespaces/nexus/statefulsets"
+
+
+@dataclass
+class ApiServer:
+    """State of the stub: replica counts with versions, and the faults to inject."""
+
+    replicas: dict[str, int] = field(default_factory=lambda: {"backend": 1})
+    version: int = 1
+    conflicts: int = 0
+    failure: int = 0
+    annotations: dict[str, str] = field(default_factory=lambda: {REPLICAS_MAX_ANNOTATION: "8"})
+    calls: list[str] = field(default_factory=list)
+
+    def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        self.calls.append(f"{method} {path.removeprefix(SETS) or '/'}")
+        if self.failure:
+            return self.failure, {"kind": "Status", "reason": "Injected"}
+        if path == SETS:
+            return 200, self._list()
+        name = path.removeprefix(f"{SETS}/").removesuffix("/scale")
+        if name not in self.replicas:
+            return 404, {"kind": "Status", "reason": "NotFound"}
+        return self._patch(name, body) if method == "PATCH" else (200, self._scale(name))
+
+    def _patch(self, name: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if self.conflicts:
+            self.conflicts -= 1
+            self.version += 1  # someone else wrote in between
+        if body["metadata"]["resourceVersion"] != str(self.version):
+            return 409, {"kind": "Status", "reason": "Conflict"}
+        self.version += 1
+        self.replicas[name] = body["spec"]["replicas"]
+        return 200, self._scale(name)
+
+    def _scale(self, name: str) -> dict[str, Any]:
+        return {
+            "kind": "Scale",
+            "apiVersion": "autoscaling/v1",
+            "metadata": {"name": name, "resourceVersion": str(self.version)},
+            "spec": {"replicas": self.replicas[name]},
+            "status": {"replicas": self.replicas[name]},
+        }
+
+    def _list(self) -> dict[str, Any]:
+        return {
+            "kind": "StatefulSetList",
+            "apiVersion": "apps/v1",
+            "metadata": {},
+            "items": [self._stateful_set(name) for name in self.replicas],
+        }
+
+    def _stateful_set(self, name: str) -> dict[str, Any]:
+        labels = {DEVICE_LABEL: "v100"}
+        return {
+            "metadata": {"name": name, "labels": labels, "annotations": self.annotations},
+            "spec": {
+                "replicas": self.replicas[name],
+                "serviceName": name,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": []}},
+            },
+        }
+
+
+@pytest.fixture
+def server() -> ApiServer:
+    return ApiServer()
+
+
+@pytest.fixture
+def address(server: ApiServer) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def _serve(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            body = json.loads(self.rfile.read(length)) if length else {}
+            status, answer = server.answer(self.command, self.path.partition("?")[0], body)
+            data = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_PATCH = _serve  # noqa: N815  the names http.server looks for
+
+        def log_message(self, *_: object) -> None:
+            """Be silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def controller(address: str) -> Iterator[ReplicaController]:
+    with kubernetes.client.ApiClient(
+        kubernetes.client.Configuration(host=address, retries=False)
+    ) as client:
+        apps = kubernetes.client.AppsV1Api(client)
+        yield ReplicaController(KubernetesScaleApi(apps, "nexus"), clock=VirtualClock())
+
+
+async def test_controller_sets_the_count_through_the_scale_subresource(
+    controller: ReplicaController, server: ApiServer
+) -> None:
+    await controller.scale({"v100": 3})
+    assert server.replicas == {"backend": 3}
+    assert server.calls == ["GET /", "GET /backend/scale", "PATCH /backend/scale"]
+
+
+async def test_controller_writes_nothing_when_the_count_is_right(
+    controller: ReplicaController, server: ApiServer
+) -> None:
+    await controller.scale({"v100": 1})
+    assert server.calls == ["GET /"]
+
+
+async def test_controller_reads_again_after_a_conflict(
+    controller: ReplicaController, server: ApiServer
+) -> None:
+    server.conflicts = CONFLICT_TRIES - 1
+    await controller.scale({"v100": 4})
+    assert server.replicas == {"backend": 4}
+
+
+async def test_controller_gives_up_after_bounded_conflicts_and_recovers(
+    controller: ReplicaController, server: ApiServer
+) -> None:
+    server.conflicts = CONFLICT_TRIES
+    with pytest.raises(ScaleConflictError, match="scale of StatefulSet 'backend' to 4"):
+        await controller.scale({"v100": 4})
+    assert server.calls.count("PATCH /backend/scale") == CONFLICT_TRIES
+    await controller.scale({"v100": 4})
+    assert server.replicas == {"backend": 4}
+
+
+async def test_controller_keeps_to_the_limit_on_the_set(
+    controller: ReplicaController, server: ApiServer
+) -> None:
+    await controller.scale({"v100": 99})
+    assert server.replicas == {"backend": 8}
+
+
+async def test_controller_never_removes_a_backend_in_use(
+    controller: ReplicaController, server: ApiServer
+) -> None:
+    server.replicas["backend"] = 5
+    await controller.scale({"v100": 1}, in_use=["backend-2"])
+    assert server.replicas == {"backend": 3}
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "reason"),
+    [
+        (403, FailedPreconditionError, "kubernetes_forbidden"),
+        (404, NotFoundError, "unknown_stateful_set"),
+        (429, UnavailableError, "kubernetes_away"),
+        (503, UnavailableError, "kubernetes_away"),
+        (400, InternalError, "kubernetes_refused"),
+    ],
+)
+async def test_controller_translates_http_statuses(
+    controller: ReplicaController,
+    server: ApiServer,
+    status: int,
+    error: type[NexusError],
+    reason: str,
+) -> None:
+    server.failure = status
+    with pytest.raises(error, match=f"HTTP {status}") as caught:
+        await controller.scale({"v100": 3})
+    assert caught.value.reason == reason
+
+
+async def test_controller_names_the_annotation_that_is_no_number(
+    controller: ReplicaController, server: ApiServer
+) -> None:
+    server.annotations[REPLICAS_MAX_ANNOTATION] = "many"
+    with pytest.raises(InvalidArgumentError, match="replicas-max is 'many'"):
+        await controller.scale({"v100": 3})
+
+
+async def test_controller_refuses_a_negative_count(controller: ReplicaController) -> None:
+    with pytest.raises(InvalidArgumentError, match="-1 devices of type 'v100'"):
+        await controller.scale({"v100": -1})
+
+
+async def test_controller_reports_an_api_server_that_is_away() -> None:
+    configuration = kubernetes.client.Configuration(host="http://127.0.0.1:9", retries=False)
+    with kubernetes.client.ApiClient(configuration) as client:
+        api = KubernetesScaleApi(kubernetes.client.AppsV1Api(client), "nexus")
+        with pytest.raises(UnavailableError, match="cannot list StatefulSets in 'nexus'"):
+            await ReplicaController(api).scale({})
