@@ -205,5 +205,5 @@ def _parse(key: str, content: bytes, target: type[T]) -> T | None:
     try:
         return from_json(target, content, key)
     except DocumentError as error:
-        _log.warning("stored value skipped key=%s error=%s", key, error.message)
+        _log.warning("stored value skipped", extra={"key": key, "error": error.message})
         return None

@@ -59,12 +59,8 @@ class RedisSubscription:
                     back_off_s = BACK_OFF_FIRST_S
                     await self._read(pubsub)
             except (RedisError, OSError, TimeoutError) as error:
-                _log.warning(
-                    "subscription lost store=%s retry_s=%g error=%s",
-                    self._shown_url,
-                    back_off_s,
-                    error,
-                )
+                facts = {"store": self._shown_url, "retry_s": back_off_s, "error": error}
+                _log.warning("subscription lost", extra=facts)
             await asyncio.sleep(back_off_s)
             back_off_s = min(2 * back_off_s, BACK_OFF_MAX_S)
 
@@ -78,7 +74,7 @@ class RedisSubscription:
                 if message["type"] == "message":
                     self._notified.set()
             elif silent:
-                _log.warning("subscription silent store=%s", self._shown_url)
+                _log.warning("subscription silent", extra={"store": self._shown_url})
                 return
             else:
                 silent = True
