@@ -1,9 +1,9 @@
 """What a model needs around its network: from a request's tensors to arrays, and back to results.
 
 A handler holds no state between calls and may be called from several threads at once: the backend
-runs pre- and post-processing in a pool while the device executes other batches (paper, section 6.3). The
-samples of one device batch may come from many dispatches; the backend calls ``collate`` on all of
-them together, and ``postprocess`` on the rows of each dispatch alone.
+runs pre- and post-processing in a pool while the device executes other batches (paper, section
+6.3). The samples of one device batch may come from many dispatches; the backend calls ``collate``
+on all of them together, and ``postprocess`` on the rows of each dispatch alone.
 """
 
 from dataclasses import dataclass
