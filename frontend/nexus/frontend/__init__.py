@@ -1,0 +1,1 @@
+"""The front door: admit or refuse, route, run queries, answer."""

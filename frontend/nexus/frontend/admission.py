@@ -1,0 +1,87 @@
+"""Admission by expected wait: refuse at once what could only be late (ADR 0015).
+
+The routing table says how a backend works through a session: batches of ``batch`` items, one every
+``duty_cycle_us``, each taking ``latency_us``. From the items under way there the frontend knows in
+which batch a new item will be, and when that batch will be done. What the table cannot say (other
+frontends sharing the backend, a device slower than its profile) is learnt from promises missed.
+"""
+
+from dataclasses import dataclass
+
+from nexus.core.routing import Route
+
+CAUTION_MAX = 4.0
+_CAUTION_RAISE = 1.1
+# One raise is taken back by about 500 answers in time: misses stay well below one in a hundred.
+_CAUTION_EASE = 0.9998
+# Share of the time left that admission does not spend: the way there and back, and jitter.
+_RESERVE = 0.03
+
+
+@dataclass(slots=True)
+class RouteLoad:
+    """What one frontend has under way on one route, and what it learnt about it.
+
+    ``next_start_us`` is when the oldest batch under way should start at the latest; ``caution``
+    multiplies expected waits.
+    """
+
+    outstanding: int = 0
+    next_start_us: int = 0
+    caution: float = 1.0
+    _raised_at_us: int = -1
+
+    def expected_us(self, route: Route, items: int, now_us: int) -> int:
+        """How long until ``items`` more items would be answered.
+
+        On a route with nothing under way this is the plain batch latency: an eager backend starts
+        at once, and one request must always get through, or nothing would be learnt.
+        """
+        behind = (self.outstanding + items + route.batch - 1) // route.batch - 1
+        cycles_us = behind * route.duty_cycle_us + route.latency_us
+        if self.outstanding == 0:
+            return cycles_us
+        # A batch that is overdue is about to be done; it cannot have been done in the past.
+        start_us = max(self.next_start_us - now_us, -route.latency_us)
+        return int((start_us + cycles_us) * self.caution)
+
+    def sent(self, route: Route, items: int, now_us: int) -> None:
+        """Count ``items`` on their way."""
+        if self.outstanding == 0:
+            # An idle session may have to let the others of its duty cycle go first.
+            self.next_start_us = now_us + max(0, route.duty_cycle_us - route.latency_us)
+        self.outstanding += items
+
+    def answered(self, route: Route, items: int, now_us: int) -> None:
+        """Count ``items`` back: a batch is done, the next starts a duty cycle after it started."""
+        self.released(items)
+        self.next_start_us = now_us + max(0, route.duty_cycle_us - route.latency_us)
+
+    def released(self, items: int) -> None:
+        """Count ``items`` as gone without an answer (cancelled, lost, given up)."""
+        self.outstanding -= items
+        assert self.outstanding >= 0, self
+
+    def learn(self, *, in_time: bool, sent_us: int, now_us: int) -> None:
+        """Adjust ``caution``: up a tenth when a promise was missed, slowly down when kept.
+
+        Requests missed together count once: only one sent after the last raise can raise again.
+        """
+        if in_time:
+            self.caution = max(1.0, self.caution * _CAUTION_EASE)
+        elif sent_us > self._raised_at_us:
+            self.caution = min(CAUTION_MAX, self.caution * _CAUTION_RAISE)
+            self._raised_at_us = now_us
+
+
+def can_be_in_time(expected_us: int, left_us: int) -> bool:
+    """Whether an answer expected in ``expected_us`` fits the time left, with a small reserve."""
+    return expected_us <= left_us * (1 - _RESERVE)
+
+
+def was_promised(route: Route, left_us: int) -> bool:
+    """Whether the plan itself promises an answer within ``left_us``: a duty cycle and a batch.
+
+    A caller may allow less; missing *that* says nothing about the backend.
+    """
+    return left_us >= route.duty_cycle_us + route.latency_us

@@ -1,0 +1,131 @@
+"""What happens to the frontend engine (events) and what it asks for (effects)."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nexus.core.cluster import Catalogue
+from nexus.core.names import BackendName, QueryName, SessionName
+from nexus.core.request import Dispatch, Outcome
+from nexus.core.routing import RoutingTable
+from nexus.frontend.stage_result import StageResult
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """A request of one session arrived. ``deadline_us`` is absolute; ``items`` its batch size."""
+
+    request_id: int
+    session: SessionName
+    deadline_us: int
+    items: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitQuery:
+    """A frame for a query arrived."""
+
+    request_id: int
+    query: QueryName
+    deadline_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """A backend answered a dispatch, or said why it did not execute it."""
+
+    dispatch_id: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class BackendFound:
+    """A backend is connected: routes to it may be used. Until then they are not."""
+
+    backend: BackendName
+
+
+@dataclass(frozen=True, slots=True)
+class BackendLeaving:
+    """A backend drains (Goodbye): nothing new goes there, what is under way is still answered."""
+
+    backend: BackendName
+
+
+@dataclass(frozen=True, slots=True)
+class BackendLost:
+    """The connection to a backend is gone, and what was under way there with it."""
+
+    backend: BackendName
+
+
+@dataclass(frozen=True, slots=True)
+class TableChanged:
+    """A routing table was read; one older than the table in use is ignored."""
+
+    table: RoutingTable
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueChanged:
+    """The declared models, sessions and queries were read."""
+
+    catalogue: Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The caller of a request went away."""
+
+    request_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Refuse everything new from now on; finish what is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed: ``next_wakeup_us`` was reached."""
+
+
+ClusterEvent: TypeAlias = (
+    BackendFound | BackendLeaving | BackendLost | TableChanged | CatalogueChanged | Drain
+)
+Event: TypeAlias = Submit | SubmitQuery | Replied | Cancelled | Tick | ClusterEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a dispatch with its request's payload.
+
+    For a query that is the frame as it is (``whole_payload``); for a request of one session the
+    rows of its dispatch, from ``first_item`` on.
+    """
+
+    backend: BackendName
+    address: str
+    request_id: int
+    dispatch: Dispatch
+    first_item: int = 0
+    whole_payload: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CancelSent:
+    """Tell a backend that nobody waits for a dispatch any more; a reply may still come."""
+
+    backend: BackendName
+    dispatch_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The one end of a request. ``stages`` is for queries: every stage that was reached."""
+
+    request_id: int
+    outcome: Outcome
+    stages: tuple[StageResult, ...] = ()
+
+
+Effect: TypeAlias = Send | CancelSent | Answer

@@ -1,0 +1,41 @@
+"""Every limit of the frontend, in one place; each comment names the outcome when it is reached."""
+
+IN_FLIGHT_MAX = 4_096
+"""Items of one session under way at once; the next is refused QUEUE_FULL."""
+
+QUERIES_IN_FLIGHT_MAX = 1_024
+"""Frames of one query under way at once; the next is refused QUEUE_FULL."""
+
+REQUEST_ITEMS_MAX = 1_024
+"""Items (first dimension) of one request; more is INVALID."""
+
+DISPATCH_ITEMS_MIN = 8
+"""A dispatch may carry this many items although the plan's batch is smaller: the crops of one frame
+share one copy of it, and the backend spreads them over batches. More are split over dispatches."""
+
+RETRIES_MAX = 2
+"""How often one dispatch is repeated on another backend; then it ends BACKEND_LOST."""
+
+GRACE_US = 20_000
+"""An unanswered dispatch is given up this long after its deadline: the backend's own reason for a
+drop says more than ours, and needs the way back. Then it ends DEADLINE."""
+
+ANSWER_RESERVE_US = 2_000
+"""Kept at the end of a query's time, so that a partial answer is still in time."""
+
+MESSAGE_BYTES_MAX = 64 << 20
+"""One gRPC message; larger ones end RESOURCE_EXHAUSTED (grpc's default of 4 MiB is less than one
+raw 1080p frame)."""
+
+STREAM_IN_FLIGHT_MAX = 16
+"""Requests of one stream under way at once; a query stream refuses more with QUEUE_FULL, an
+inference stream stops reading (the client is held back by flow control)."""
+
+CONNECTIONS_MAX = 1_024
+"""Backends connected at once; routes beyond it have no backend (NO_ROUTE)."""
+
+STAGE_ITEMS_MAX = 256
+"""Crops that one stage takes from one frame over all parent calls; the others are skipped."""
+
+NO_ROUTE_RETRY_US = 1_000_000
+"""What a caller is told to wait when a session has no backend: about one load of a model."""

@@ -1,0 +1,242 @@
+"""One frame on its way through a query's DAG: what runs next, and what the answer is (ADR 0016).
+
+The rules:
+
+- A root stage runs on the frame. When a root gives no result the query fails with its reason.
+- A stage starts once *all* its parents are finished, on whatever they found: one call for the
+  frame, or one for each finding of theirs with a label and score it asks for. The best-scored
+  ``fan_out_max`` of each parent call are taken; the others are counted as skipped.
+- The crops of a stage travel together: one dispatch with the frame once and their regions.
+- An item that fails below the roots costs only itself and what would have followed it: the query
+  still succeeds, and its stage's result names the failed items. A stage whose parents gave nothing
+  but failures is not run and says UPSTREAM.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from nexus.core.finding import Finding, Region
+from nexus.core.names import StageName
+from nexus.core.query import Per, Query, Stage
+from nexus.core.request import DropReason, ItemResult, Outcome
+from nexus.frontend.limits import STAGE_ITEMS_MAX
+from nexus.frontend.outcomes import joined_tensors
+from nexus.frontend.stage_result import StageResult
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Items ``first`` .. ``first + items - 1`` of a stage, to be dispatched together."""
+
+    stage: StageName
+    first: int
+    items: int
+    regions: tuple[Region, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StageStart:
+    """A stage that may run now. ``parent_calls``: items of its parents that gave a result."""
+
+    stage: Stage
+    calls: tuple[Call, ...]
+    parent_calls: int
+
+    @property
+    def items(self) -> int:
+        """How many items it has to look at; 0 when its parents found nothing for it."""
+        return sum(call.items for call in self.calls)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """A started stage. ``outcomes`` maps the first item of each answered call to its outcome."""
+
+    regions: tuple[Region | None, ...]
+    skipped: int
+    started_us: int
+    reason: DropReason | None = None
+    unanswered: int = 0
+    finished_us: int = 0
+    results: list[ItemResult | None] = field(default_factory=list)
+    failures: dict[int, Outcome] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    @property
+    def gave_nothing(self) -> bool:
+        """Whether it failed altogether, as opposed to finding nothing."""
+        return self.reason is not None or (
+            bool(self.failures) and len(self.failures) == len(self.results)
+        )
+
+
+class QueryRun:
+    """The state of one frame. The engine tells it of answers and dispatches what it returns."""
+
+    def __init__(self, query: Query) -> None:
+        """Begin with no stage started."""
+        self.query = query
+        self._progress: dict[StageName, _Progress] = {}
+
+    def begin(self, now_us: int) -> tuple[StageStart, ...]:
+        """Start the roots: one call each, on the frame."""
+        return tuple(self._start(stage, (None,), 0, 1, now_us) for stage in self.query.roots)
+
+    def answered(
+        self, stage: StageName, first: int, items: int, outcome: Outcome, now_us: int
+    ) -> tuple[StageStart, ...]:
+        """Take the outcome of (part of) a call and return the stages that it allows to start."""
+        progress = self._progress[stage]
+        if outcome.ok and outcome.items and len(outcome.items) != items:
+            message = f"the backend gave {len(outcome.items)} results for {items} items"
+            outcome = Outcome(reason=DropReason.ERROR, message=message)
+        progress.outcomes[first] = outcome
+        for offset in range(items):
+            position = first + offset
+            if outcome.ok:
+                result = outcome.items[offset] if outcome.items else ItemResult()
+                progress.results[position] = result
+            else:
+                progress.failures[position] = outcome
+        progress.unanswered -= items
+        assert progress.unanswered >= 0, (stage, first, items)
+        if progress.unanswered:
+            return ()
+        progress.finished_us = now_us
+        return tuple(self._start_ready(now_us))
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to run or to wait for."""
+        return len(self._progress) == len(self.query.stages) and not any(
+            progress.unanswered for progress in self._progress.values()
+        )
+
+    @property
+    def failure(self) -> Outcome | None:
+        """The outcome of the query when a root gave no result; None otherwise."""
+        for root in self.query.roots:
+            progress = self._progress.get(root.name)
+            if progress is not None and progress.failures:
+                outcome = progress.failures[0]
+                message = f"stage {root.name!r}: {outcome.message}"
+                return Outcome(
+                    reason=outcome.reason,
+                    message=message,
+                    retry_after_us=outcome.retry_after_us,
+                    expected_wait_us=outcome.expected_wait_us,
+                )
+        return None
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of a query that is finished without a failure; its times are sums."""
+        results = self.results({})
+        return Outcome(
+            queue_us=sum(result.queue_us for result in results),
+            execute_us=sum(result.execute_us for result in results),
+        )
+
+    def results(self, budgets_us: dict[StageName, int]) -> tuple[StageResult, ...]:
+        """Every stage that was reached, in topological order."""
+        return tuple(
+            _result(stage.name, self._progress[stage.name], budgets_us.get(stage.name, 0))
+            for stage in self.query.stages
+            if stage.name in self._progress
+        )
+
+    def _start_ready(self, now_us: int) -> Iterator[StageStart]:
+        # In topological order, so a stage that has nothing to do lets its children start too.
+        for stage in self.query.stages:
+            if stage.name in self._progress:
+                continue
+            parents = [self._progress.get(parent) for parent in stage.after]
+            finished = [parent for parent in parents if parent and not parent.unanswered]
+            if len(finished) == len(stage.after):
+                yield self._start_after(stage, finished, now_us)
+
+    def _start_after(self, stage: Stage, parents: list[_Progress], now_us: int) -> StageStart:
+        results = [result for parent in parents for result in parent.results]
+        parent_calls = sum(result is not None for result in results)
+        if all(parent.gave_nothing for parent in parents):
+            start = self._start(stage, (), 0, parent_calls, now_us)
+            self._progress[stage.name].reason = DropReason.UPSTREAM
+            return start
+        if stage.per is Per.FRAME:
+            return self._start(stage, (None,), 0, parent_calls, now_us)
+        crops, skipped = _crops(stage, parents)
+        return self._start(stage, crops, skipped, parent_calls, now_us)
+
+    def _start(
+        self,
+        stage: Stage,
+        regions: tuple[Region | None, ...],
+        skipped: int,
+        parent_calls: int,
+        now_us: int,
+    ) -> StageStart:
+        self._progress[stage.name] = _Progress(
+            regions=regions,
+            skipped=skipped,
+            started_us=now_us,
+            unanswered=len(regions),
+            finished_us=now_us,
+            results=[None] * len(regions),
+        )
+        return StageStart(stage, _calls(stage.name, regions), parent_calls)
+
+
+def _crops(stage: Stage, parents: list[_Progress]) -> tuple[tuple[Region | None, ...], int]:
+    """The regions to look at, best-scored first, those of the whole frame last; and the skipped."""
+    taken: list[tuple[Finding, Region | None]] = []
+    skipped = 0
+    for parent in parents:
+        for result, looked_at in zip(parent.results, parent.regions, strict=True):
+            wanted = _wanted(stage, result)
+            skipped += len(wanted[stage.fan_out_max :])
+            # A finding without a region is about all of what its item looked at.
+            taken += [(f, f.region or looked_at) for f in wanted[: stage.fan_out_max]]
+    taken.sort(key=lambda crop: (crop[1] is None, -crop[0].score))
+    skipped += len(taken[STAGE_ITEMS_MAX:])
+    return tuple(region for _, region in taken[:STAGE_ITEMS_MAX]), skipped
+
+
+def _wanted(stage: Stage, result: ItemResult | None) -> list[Finding]:
+    if result is None:
+        return []
+    wanted = [
+        finding
+        for finding in result.findings
+        if finding.score >= stage.min_score and (not stage.each or finding.label in stage.each)
+    ]
+    return sorted(wanted, key=lambda finding: -finding.score)
+
+
+def _calls(stage: StageName, regions: tuple[Region | None, ...]) -> tuple[Call, ...]:
+    """One call for all crops; one more for each item that looks at the whole frame."""
+    crops = tuple(region for region in regions if region is not None)
+    calls = [Call(stage, 0, len(crops), crops)] if crops else []
+    calls += [Call(stage, position, 1) for position in range(len(crops), len(regions))]
+    return tuple(calls)
+
+
+def _result(stage: StageName, progress: _Progress, budget_us: int) -> StageResult:
+    failures = sorted(progress.failures.items())
+    answered = [progress.outcomes[first] for first in sorted(progress.outcomes)]
+    crops = tuple(region for region in progress.regions if region is not None)
+    whole = len(crops) != len(progress.regions)
+    return StageResult(
+        stage=stage,
+        reason=failures[0][1].reason if failures else progress.reason,
+        message="; ".join(f"item {position}: {outcome.message}" for position, outcome in failures),
+        items=tuple(result or ItemResult() for result in progress.results),
+        regions=() if whole else crops,
+        tensors=() if failures else joined_tensors([outcome.tensors for outcome in answered]),
+        skipped=progress.skipped,
+        failed=len(failures),
+        budget_us=budget_us,
+        latency_us=progress.finished_us - progress.started_us,
+        queue_us=max((outcome.queue_us for outcome in answered), default=0),
+        execute_us=max((outcome.execute_us for outcome in answered), default=0),
+        batch=max((outcome.batch for outcome in answered), default=0),
+    )

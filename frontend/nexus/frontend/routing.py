@@ -1,0 +1,87 @@
+"""Deficit round-robin over the planned rates of a session's backends.
+
+Each route earns credit in proportion to its planned rate and spends one credit an item, so every
+backend gets the share of the items that the plan sized its batches for (nexus.md 1.5: load
+balancing at the frontend, with no coordination between frontends).
+"""
+
+import math
+from collections.abc import Collection
+
+from nexus.core.names import BackendName
+from nexus.core.routing import Route
+
+# A sum of float credits that should be 1 may fall short of it by rounding.
+_ONE = 1.0 - 1e-6
+
+
+class DeficitRoundRobin:
+    """The routes of one session and the credit of each.
+
+    Credit may go negative when a dispatch carries several items: the debt is paid by sitting out
+    later rounds, so shares hold in items, not in dispatches.
+    """
+
+    def __init__(self) -> None:
+        """Begin without routes."""
+        self._routes: tuple[Route, ...] = ()
+        self._weights: dict[BackendName, float] = {}
+        self._credits: dict[BackendName, float] = {}
+        self._cursor = 0
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes, in the table's order."""
+        return self._routes
+
+    def update(self, routes: tuple[Route, ...]) -> None:
+        """Take new routes; a backend that stays keeps its credit, a new one begins with a round."""
+        self._weights = _weights(routes)
+        self._credits = {
+            backend: self._credits.get(backend, weight) for backend, weight in self._weights.items()
+        }
+        self._routes = routes
+        self._cursor = 0 if not routes else self._cursor % len(routes)
+
+    def pick(self, candidates: Collection[Route]) -> Route | None:
+        """Whose turn it is among ``candidates``; None when there are none. Then ``spend``.
+
+        A route that is not a candidate (lost, or too busy to be in time) earns nothing meanwhile:
+        it must not be flooded when it comes back.
+        """
+        if not candidates:
+            return None
+        self._earn_until_one_can_pay(candidates)
+        return self._next_able(candidates)
+
+    def spend(self, route: Route, items: int) -> None:
+        """Charge a route for the items it was sent."""
+        self._credits[route.backend] -= items
+
+    def _earn_until_one_can_pay(self, candidates: Collection[Route]) -> None:
+        rounds = min(
+            math.ceil((_ONE - self._credits[route.backend]) / self._weights[route.backend])
+            for route in candidates
+        )
+        if rounds > 0:
+            for route in candidates:
+                self._credits[route.backend] += rounds * self._weights[route.backend]
+
+    def _next_able(self, candidates: Collection[Route]) -> Route:
+        names = {route.backend for route in candidates}
+        for step in range(len(self._routes)):
+            position = (self._cursor + step) % len(self._routes)
+            route = self._routes[position]
+            if route.backend in names and self._credits[route.backend] >= _ONE:
+                # The next pick begins one further on: it interleaves where the paper's bursts.
+                self._cursor = (position + 1) % len(self._routes)
+                return route
+        raise AssertionError("a candidate is not a route of this session, or none can pay")
+
+
+def _weights(routes: tuple[Route, ...]) -> dict[BackendName, float]:
+    """Credit per round: the rate in units of the smallest positive rate of the session."""
+    positive = [route.rate for route in routes if route.rate > 0]
+    smallest = min(positive, default=1.0)
+    # A route planned at no rate still serves when no other can: it earns as the smallest does.
+    return {route.backend: max(route.rate, smallest) / smallest for route in routes}
