@@ -1,0 +1,1 @@
+"""Measuring latency and memory by batch size; profile files; importers of published ones."""
