@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.model import Model
 from nexus.zoo.alphabet import ALPHABET
-from nexus.zoo.convolution import fold_norms, unit
+from nexus.zoo.convolution import for_inference, unit
 from nexus.zoo.weights import load_checkpoint, load_into, load_state
 
 STEM_CHANNELS = 24
@@ -66,7 +66,7 @@ def build(model: Model, weights: Path | None) -> nn.Module:  # noqa: ARG001 - th
                 reason="invalid_weights",
             )
         load_into(network, _renamed(load_state(weights, key="model")), weights)
-    return fold_norms(network)
+    return for_inference(network)
 
 
 def _separable(inputs: int, outputs: int, stride: tuple[int, int]) -> nn.Sequential:

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from nexus.core.model import Model
-from nexus.zoo.convolution import fold_norms, unit
+from nexus.zoo.convolution import for_inference, unit
 from nexus.zoo.weights import load_into, load_state
 
 EMBEDDING_SIZE = 1280
@@ -78,7 +78,7 @@ def build(model: Model, weights: Path | None) -> nn.Module:  # noqa: ARG001 - th
     network = MobileNetV2()
     if weights:
         load_into(network, _renamed(load_state(weights)), weights)
-    return fold_norms(network)
+    return for_inference(network)
 
 
 _NAME = re.compile(r"features\.(\d+)\.(?:conv\.)?(\d+)\.(\w+)")
