@@ -8,7 +8,6 @@ import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 
 from nexus.core.errors import DocumentError
@@ -167,16 +166,17 @@ def _float(lines: TextLines, text: str) -> float:
 
 def _csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows below the header, with their line numbers; lines that begin with # are comments."""
-    reader = csv.DictReader(
-        line if not line.startswith("#") else "" for line in StringIO(read_text(path))
-    )
+    lines = enumerate(read_text(path).splitlines(), start=1)
+    table = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    words = list(csv.reader(line for _, line in table))
+    header = words[0] if words else []
     for column in columns:
-        if column not in (reader.fieldnames or ()):
+        if column not in header:
             raise DocumentError(f"{path}: the column {column!r} is missing")
-    for row in reader:
-        if None in row or None in row.values():
-            raise DocumentError(f"{path}:{reader.line_num}: not one value for each column")
-        yield reader.line_num, row
+    for (number, line), values in zip(table[1:], words[1:], strict=True):
+        if len(values) != len(header):
+            raise DocumentError(f"{path}:{number}: expected {len(header)} columns, got {line!r}")
+        yield number, dict(zip(header, values, strict=True))
 
 
 def _decimal(path: Path, line: int, text: str) -> float:
