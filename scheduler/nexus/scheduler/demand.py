@@ -1,0 +1,123 @@
+"""A Demand: the rate of one session that one device type must cover, and what its SLO allows.
+
+The SLO is reduced by what the device does not control (network, pre- and post-processing) before
+the paper's rules see it, and every search looks at every batch: profiles are not monotone
+(nexus.md 2.1 and 3).
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from nexus.core.device import DeviceSpec
+from nexus.core.names import SessionName
+from nexus.core.profile import Profile
+from nexus.core.session import Session
+from nexus.core.units import US_PER_S, ms_from_us
+
+BATCH_EPSILON = 1e-6
+"""``ceil(duty * rate)`` forgives this much: 8.0000001 requests are 8, not a batch of 9."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """``rate`` items/s of ``session``, on the device type of ``profile``.
+
+    ``budget_us`` is what is left of the SLO for waiting and executing. ``cheapest[b]`` is the batch
+    size >= b of least latency (entry 0 is unused): running a smaller batch as a larger one is
+    allowed, and sometimes faster. ``batch`` is the saturating batch size, 0 when none is feasible.
+    """
+
+    session: Session
+    rate: float
+    profile: Profile
+    budget_us: int
+    cheapest: tuple[int, ...]
+    batch: int
+
+    @property
+    def name(self) -> SessionName:
+        """The session's name."""
+        return self.session.name
+
+    @property
+    def batch_limit(self) -> int:
+        """The largest batch size allowed by profile and model."""
+        return len(self.cheapest) - 1
+
+    @property
+    def throughput(self) -> float:
+        """Items/s of a device dedicated to this session: T = B / l(B)."""
+        return self.profile.throughput(self.batch) if self.batch else 0.0
+
+    def batch_for(self, duty_cycle_us: int) -> int:
+        """The batch size that keeps up with the rate in this duty cycle; 0 when none does."""
+        wanted = max(1, math.ceil(duty_cycle_us * self.rate / US_PER_S - BATCH_EPSILON))
+        return self.cheapest[wanted] if wanted <= self.batch_limit else 0
+
+    def gather_us(self, batch: int) -> int:
+        """How long ``batch`` items take to arrive; rounded down, so that the rate is covered."""
+        return int(batch * US_PER_S / self.rate)
+
+    def at_rate(self, rate: float) -> "Demand":
+        """The same session at another rate."""
+        return replace(self, rate=rate)
+
+
+def make_demand(
+    session: Session, rate: float, profile: Profile, *, batch_cap: int, network_us: int
+) -> Demand:
+    """A demand on the profile's device; ``batch_cap`` is the model's cap on batches."""
+    assert rate > 0, (session.name, rate)
+    overhead_us = network_us + profile.preprocess_us + profile.postprocess_us
+    budget_us = session.slo_us - overhead_us
+    limit = min(profile.max_batch, batch_cap)
+    return Demand(
+        session=session,
+        rate=rate,
+        profile=profile,
+        budget_us=budget_us,
+        cheapest=_cheapest_batches(profile, limit),
+        batch=saturating_batch(profile, budget_us, limit),
+    )
+
+
+def saturating_batch(profile: Profile, budget_us: int, limit: int) -> int:
+    """The paper's B: the best throughput with 2 l(B) <= budget; 0 when no batch size has it.
+
+    A request that just missed a batch waits for that one and is executed in the next. Where
+    throughput grows with the batch, as the paper assumes, this is the largest feasible batch size.
+    """
+    feasible = [b for b in range(1, limit + 1) if 2 * profile.latency_us(b) <= budget_us]
+    return max(feasible, key=lambda b: (profile.throughput(b), b), default=0)
+
+
+def infeasible_reason(demand: Demand, device: DeviceSpec) -> str:
+    """Why no number of such devices can serve the session, or "" when they can."""
+    needed = demand.profile.memory_bytes
+    if device.memory_bytes and needed > device.memory_bytes:
+        return (
+            f"{demand.profile.model} needs {needed // 1_000_000} MB, "
+            f"{device.type} has {device.memory_bytes // 1_000_000} MB"
+        )
+    if demand.batch:
+        return ""
+    fastest = demand.cheapest[1]
+    latency_ms = ms_from_us(demand.profile.latency_us(fastest))
+    slo_us, budget_us = demand.session.slo_us, demand.budget_us
+    overhead = (
+        f" (SLO {ms_from_us(slo_us):g} ms less network, pre- and post-processing)"
+        if budget_us != slo_us
+        else ""
+    )
+    factor_text = f"2 l({fastest}) > {ms_from_us(budget_us):g} ms"
+    return f"l({fastest}) = {latency_ms:g} ms, {factor_text}{overhead}"
+
+
+def _cheapest_batches(profile: Profile, limit: int) -> tuple[int, ...]:
+    cheapest = [0] * (limit + 1)
+    best = limit
+    for batch in range(limit, 0, -1):
+        if profile.latency_us(batch) <= profile.latency_us(best):
+            best = batch
+        cheapest[batch] = best
+    return tuple(cheapest)

@@ -1,0 +1,163 @@
+"""Packing over a fleet of several device types, each with a count: who goes where, what is left.
+
+A session prefers the type that serves it at the lowest price per throughput; what does not fit
+there goes on to its next choice. When the fleet is too small the load is *squeezed*: all rates are
+scaled down alike until everything fits, so that every session keeps a place with SLO-safe duty
+cycles, then each device takes back as much as it can. What is left uncovered is reported, never
+dropped silently: admission refuses it by name.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from nexus.core.device import DeviceSpec
+from nexus.core.names import DeviceType, SessionName
+from nexus.scheduler.demand import Demand
+from nexus.scheduler.packing import Node, fit_any, pack_device
+
+SQUEEZE_STEPS = 7
+"""Bisections of the common factor: it is found to within 1 %."""
+FACTOR_MIN = 1 / 128
+GROW_STEPS = 4
+RATE_EPSILON = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A session and its demands by device type, cheapest first; never empty."""
+
+    demands: tuple[Demand, ...]
+
+    @property
+    def name(self) -> SessionName:
+        """The session's name."""
+        return self.demands[0].name
+
+    @property
+    def rate(self) -> float:
+        """The rate to cover, headroom included."""
+        return self.demands[0].rate
+
+    def scaled(self, factor: float) -> "Choice":
+        """The same choice at a share of its rate."""
+        return Choice(tuple(demand.at_rate(demand.rate * factor) for demand in self.demands))
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The nodes in use, and how many more of each type the uncovered load would take."""
+
+    nodes: tuple[Node, ...]
+    missing: dict[DeviceType, int] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything fits the devices at hand."""
+        return not self.missing
+
+
+def pack_fleet(
+    choices: Sequence[Choice],
+    devices: Sequence[DeviceSpec],
+    *,
+    search: bool,
+    opened: Sequence[Node] = (),
+) -> Fleet:
+    """Pack all choices; nodes beyond a type's count spill to the sessions' next choice.
+
+    ``opened`` nodes are kept as they are and filled further.
+    """
+    types = {device.type: device for device in devices}
+    nodes: dict[DeviceType, list[Node]] = {
+        name: [node for node in opened if node.device.type == name] for name in types
+    }
+    by_name = {choice.name: choice for choice in choices}
+    missing: dict[DeviceType, int] = {}
+    waiting = [(choice.demands[0], 0) for choice in choices]
+    depth = 0
+    while waiting:
+        spilled: list[Node] = []
+        for name, device in types.items():
+            mine = [demand for demand, _ in waiting if demand.profile.device == name]
+            if mine:
+                packed = pack_device(mine, device, search=search, opened=nodes[name])
+                nodes[name], over = _within_count(packed, device, keep=len(nodes[name]))
+                spilled += over
+        depth += 1
+        waiting = []
+        for node in spilled:
+            moved = [_next_choice(by_name, demand, depth) for demand in node.demands]
+            waiting += [(demand, depth) for demand in moved if demand is not None]
+            if None in moved:
+                missing[node.device.type] = missing.get(node.device.type, 0) + 1
+        waiting = _summed(waiting)
+    return Fleet(tuple(node for name in types for node in nodes[name]), missing)
+
+
+def squeeze(choices: Sequence[Choice], devices: Sequence[DeviceSpec], *, search: bool) -> Fleet:
+    """The best that a fleet which is too small can do for everyone; see the module docstring.
+
+    Sessions that find no room even at a trickle (memory, or SLOs too tight to share) are left out.
+    """
+    trickle = pack_fleet([c.scaled(FACTOR_MIN) for c in choices], devices, search=search)
+    if not trickle.complete:
+        placed = {demand.name for node in trickle.nodes for demand in node.demands}
+        choices = [choice for choice in choices if choice.name in placed]
+        trickle = pack_fleet([c.scaled(FACTOR_MIN) for c in choices], devices, search=search)
+    low, high, best = FACTOR_MIN, 1.0, trickle
+    for _ in range(SQUEEZE_STEPS):
+        middle = (low + high) / 2
+        fleet = pack_fleet([c.scaled(middle) for c in choices], devices, search=search)
+        if fleet.complete:
+            low, best = middle, fleet
+        else:
+            high = middle
+    return Fleet(tuple(_grown(node, 1 / low) for node in best.nodes))
+
+
+def covered(nodes: Iterable[Node]) -> dict[SessionName, float]:
+    """The rate that the nodes cover, by session."""
+    rates: dict[SessionName, float] = {}
+    for node in nodes:
+        for demand in node.demands:
+            rates[demand.name] = rates.get(demand.name, 0.0) + demand.rate
+    return rates
+
+
+def _within_count(
+    nodes: list[Node], device: DeviceSpec, *, keep: int
+) -> tuple[list[Node], list[Node]]:
+    """The nodes there are devices for, and the rest; the first ``keep`` and the fullest stay."""
+    if device.count is None or len(nodes) <= device.count:
+        return nodes, []
+    ranked = nodes[:keep] + sorted(nodes[keep:], key=lambda node: -node.occupancy)
+    return ranked[: device.count], ranked[device.count :]
+
+
+def _next_choice(by_name: dict[SessionName, Choice], demand: Demand, depth: int) -> Demand | None:
+    later = by_name[demand.name].demands[depth:]
+    return later[0].at_rate(demand.rate) if later else None
+
+
+def _summed(waiting: list[tuple[Demand, int]]) -> list[tuple[Demand, int]]:
+    """One demand a session and type: shares spilled from several devices travel together."""
+    summed: dict[tuple[SessionName, DeviceType], tuple[Demand, int]] = {}
+    for demand, depth in waiting:
+        key = (demand.name, demand.profile.device)
+        rate = demand.rate + (summed[key][0].rate if key in summed else 0.0)
+        summed[key] = (demand.at_rate(rate), depth)
+    return list(summed.values())
+
+
+def _grown(node: Node, factor_max: float) -> Node:
+    """The node with all its rates raised alike as far as it goes, at most by ``factor_max``."""
+    best, low, high = node, 1.0, factor_max
+    for _ in range(GROW_STEPS):
+        middle = (low + high) / 2
+        demands = tuple(demand.at_rate(demand.rate * middle) for demand in node.demands)
+        grown = fit_any(demands, node.device, node.occupancy_min)
+        if grown is not None:
+            low, best = middle, grown
+        else:
+            high = middle
+    return best

@@ -1,0 +1,246 @@
+"""From load to a plan: split the queries' SLOs, choose devices, pack. Pure, and all in one call.
+
+``nexus plan`` and the epoch engine both call ``make_plan``; the simulator therefore runs the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nexus.core.device import DeviceSpec
+from nexus.core.names import (
+    DeviceType,
+    ModelName,
+    QueryName,
+    SessionName,
+    StageName,
+    stage_session_name,
+)
+from nexus.core.plan import Infeasible
+from nexus.core.profile import Profile
+from nexus.core.query import Query
+from nexus.core.session import Session, SessionLoad
+from nexus.scheduler.demand import infeasible_reason, make_demand
+from nexus.scheduler.fleet import Choice, Fleet, covered, pack_fleet, squeeze
+from nexus.scheduler.packing import Node
+from nexus.scheduler.settings import PlannerSettings
+from nexus.scheduler.split import split_query
+from nexus.scheduler.stage_cost import StageOption
+from nexus.scheduler.stage_rates import stage_rates
+
+ProfileOf = Callable[[ModelName, DeviceType], Profile | None]
+Splits = Mapping[QueryName, Mapping[StageName, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryLoad:
+    """A query, its frames per second, and the fan-outs measured so far."""
+
+    query: Query
+    rate: float
+    fan_outs: Mapping[StageName, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What must be served, and with what. ``batch_caps`` are the models' own limits."""
+
+    devices: tuple[DeviceSpec, ...]
+    profile: ProfileOf
+    sessions: tuple[SessionLoad, ...] = ()
+    queries: tuple[QueryLoad, ...] = ()
+    batch_caps: Mapping[ModelName, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan before it has backends' names, and what it was made from.
+
+    ``loads`` are the sessions it serves (stages of queries included) at the rates expected;
+    ``unmet`` what the devices do not cover of them.
+    """
+
+    loads: tuple[SessionLoad, ...]
+    choices: tuple[Choice, ...]
+    nodes: tuple[Node, ...]
+    infeasible: tuple[Infeasible, ...]
+    splits: Splits
+    unmet: Mapping[SessionName, float]
+    devices_needed: Mapping[DeviceType, int]
+    lower_bound: Mapping[DeviceType, float]
+
+
+def make_plan(
+    workload: Workload,
+    settings: PlannerSettings,
+    *,
+    splits: Splits | None = None,
+    keep: Callable[[Sequence[Choice]], Fleet | None] | None = None,
+) -> Planned:
+    """Plan the whole workload.
+
+    ``splits`` are those in force, which only a real gain displaces. ``keep`` may offer a fleet that
+    changes less than packing afresh would (placement.py); it is taken when it covers everything.
+    """
+    loads, infeasible, budgets = _all_loads(workload, settings, splits or {})
+    choices: list[Choice] = []
+    for load in loads:
+        choice = _choice(load, workload, settings)
+        if isinstance(choice, Infeasible):
+            infeasible.append(choice)
+        else:
+            choices.append(choice)
+    fleet = keep(choices) if keep else None
+    search = settings.search_duty_cycle
+    if fleet is None:
+        fleet = pack_fleet(choices, workload.devices, search=search)
+    missing = fleet.missing
+    if not fleet.complete:
+        needed = fleet
+        fleet = squeeze(choices, workload.devices, search=search)
+        missing = needed.missing
+    refused = {entry.session for entry in infeasible}
+    served = tuple(load for load in loads if load.session.name not in refused)
+    return Planned(
+        loads=served,
+        choices=tuple(choices),
+        nodes=fleet.nodes,
+        infeasible=tuple(infeasible),
+        splits=budgets,
+        unmet=_unmet(served, fleet.nodes, settings),
+        devices_needed=_needed(fleet.nodes, missing),
+        lower_bound=lower_bound(served, workload),
+    )
+
+
+def lower_bound(loads: Sequence[SessionLoad], workload: Workload) -> dict[DeviceType, float]:
+    """Devices if every batch were the best one, full, back to back; SLOs and packing ignored."""
+    bound: dict[DeviceType, float] = {}
+    for load in loads:
+        costs = [
+            (spec.price * load.rate / profile.best_throughput, spec.type, profile)
+            for spec in workload.devices
+            if (profile := workload.profile(load.session.model, spec.type)) is not None
+        ]
+        _, device, cheapest = min(costs, key=lambda cost: cost[:2])
+        bound[device] = bound.get(device, 0.0) + load.rate / cheapest.best_throughput
+    return bound
+
+
+def _all_loads(
+    workload: Workload, settings: PlannerSettings, splits: Splits
+) -> tuple[list[SessionLoad], list[Infeasible], dict[QueryName, dict[StageName, int]]]:
+    """Sessions as declared, and one for every stage of every query that can be split."""
+    loads = list(workload.sessions)
+    infeasible: list[Infeasible] = []
+    budgets: dict[QueryName, dict[StageName, int]] = {}
+    for entry in workload.queries:
+        query = entry.query
+        rates = {
+            stage: max(rate, settings.rate_min)
+            for stage, rate in stage_rates(query, entry.rate, entry.fan_outs).items()
+        }
+        reason, budget = _split(entry.query, rates, workload, settings, splits)
+        if reason:
+            names = [stage_session_name(query.name, stage.name) for stage in query.stages]
+            infeasible += [Infeasible(name, reason) for name in names]
+            continue
+        budgets[query.name] = budget
+        loads += (
+            SessionLoad(
+                Session(
+                    model=stage.model,
+                    slo_us=budget[stage.name],
+                    name=stage_session_name(query.name, stage.name),
+                ),
+                rates[stage.name],
+            )
+            for stage in query.stages
+        )
+    return loads, infeasible, budgets
+
+
+def _split(
+    query: Query,
+    rates: Mapping[StageName, float],
+    workload: Workload,
+    settings: PlannerSettings,
+    splits: Splits,
+) -> tuple[str, dict[StageName, int]]:
+    """The reason why the query cannot be served, or its budgets."""
+    options: dict[StageName, list[StageOption]] = {}
+    for stage in query.stages:
+        options[stage.name] = _stage_options(stage.model, workload, settings)
+        if not options[stage.name]:
+            return no_profile_reason(stage.model, workload.devices), {}
+    headroom_rates = {stage: rate / settings.headroom for stage, rate in rates.items()}
+    split = split_query(query, headroom_rates, options, settings.split, splits.get(query.name))
+    return split.reason, dict(split.budgets_us)
+
+
+def _stage_options(
+    model: ModelName, workload: Workload, settings: PlannerSettings
+) -> list[StageOption]:
+    return [
+        StageOption(
+            profile=profile,
+            batch_cap=workload.batch_caps.get(model, profile.max_batch),
+            price=device.price,
+            network_us=settings.network_us,
+        )
+        for device in workload.devices
+        if (profile := workload.profile(model, device.type)) is not None
+    ]
+
+
+def _choice(
+    load: SessionLoad, workload: Workload, settings: PlannerSettings
+) -> Choice | Infeasible:
+    session = load.session
+    rate = max(load.rate, settings.rate_min) / settings.headroom
+    demands, reasons = [], []
+    for device in workload.devices:
+        profile = workload.profile(session.model, device.type)
+        if profile is None:
+            continue
+        demand = make_demand(
+            session,
+            rate,
+            profile,
+            batch_cap=workload.batch_caps.get(session.model, profile.max_batch),
+            network_us=settings.network_us,
+        )
+        reason = infeasible_reason(demand, device)
+        if reason:
+            reasons.append((device.type, reason))
+        else:
+            demands.append((device.price / demand.throughput, device.type, demand))
+    if demands:
+        return Choice(tuple(demand for *_, demand in sorted(demands, key=lambda d: d[:2])))
+    if len(reasons) > 1:
+        return Infeasible(session.name, "; ".join(f"on {name}: {text}" for name, text in reasons))
+    text = reasons[0][1] if reasons else no_profile_reason(session.model, workload.devices)
+    return Infeasible(session.name, text)
+
+
+def no_profile_reason(model: ModelName, devices: Sequence[DeviceSpec]) -> str:
+    """What to do about a model that was never measured on any device there is."""
+    if not devices:
+        return "there are no devices"
+    names = ", ".join(device.type for device in devices)
+    return f"no profile for model {model} on device {names}: run `nexus profile {model}`"
+
+
+def _unmet(
+    loads: Sequence[SessionLoad], nodes: Sequence[Node], settings: PlannerSettings
+) -> dict[SessionName, float]:
+    rates = covered(nodes)
+    gaps = {load.session.name: load.rate - rates.get(load.session.name, 0.0) for load in loads}
+    tolerance = settings.rate_min * 1e-3
+    return {name: gap for name, gap in gaps.items() if gap > tolerance}
+
+
+def _needed(nodes: Sequence[Node], missing: Mapping[DeviceType, int]) -> dict[DeviceType, int]:
+    needed = dict(missing)
+    for node in nodes:
+        needed[node.device.type] = needed.get(node.device.type, 0) + 1
+    return needed

@@ -1,0 +1,319 @@
+"""Reading a scenario file: YAML in people's units to a Scenario, errors as ``file:line: key: why``.
+
+Profiles may stand in the file or in files of their own. Their formats belong to the profiler, which
+lies above this package, so the caller passes the function that reads one.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from nexus.core.device import DeviceSpec
+from nexus.core.errors import DocumentError, InvalidArgumentError
+from nexus.core.model import BATCH_LIMIT
+from nexus.core.profile import Profile, linear_profile
+from nexus.core.query import Query
+from nexus.core.session import Session
+from nexus.core.units import BYTES_PER_MB, US_PER_MS, us_from_ms, us_from_s
+from nexus.scheduler.located_yaml import YamlValue, parse_yaml
+from nexus.scheduler.query_document import read_stages
+from nexus.scheduler.scenario import (
+    Arrivals,
+    Fault,
+    Network,
+    Scenario,
+    ScenarioModel,
+    ScenarioQuery,
+    ScenarioSession,
+)
+from nexus.scheduler.settings import EpochSettings
+
+T = TypeVar("T")
+ReadProfile = Callable[[Path, str, str], Profile]
+"""(path, model, device type) -> Profile; raises NexusError when the file is not one."""
+
+ARRIVAL_KINDS = ("uniform", "poisson", "bursty", "step", "trace")
+FRONTENDS_MAX = 1000
+DEFAULT_MAX_BATCH = 64
+_TOP_KEYS = (
+    "name",
+    "seed",
+    "duration_s",
+    "devices",
+    "network",
+    "models",
+    "sessions",
+    "queries",
+    "frontends",
+    "scheduler",
+    "policy",
+    "faults",
+)
+_PROFILE_TIMES = ("preprocess_ms", "postprocess_ms", "load_ms")
+
+
+def read_scenario(path: Path, read_profile: ReadProfile | None = None) -> Scenario:
+    """Read a file; raise DocumentError naming file, line and key."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DocumentError(f"{path}: cannot be read: {error}") from error
+    return parse_scenario(text, str(path), path.parent, read_profile)
+
+
+def parse_scenario(
+    text: str,
+    source: str = "scenario",
+    folder: Path | None = None,
+    read_profile: ReadProfile | None = None,
+) -> Scenario:
+    """Parse a scenario; profile files are looked for in ``folder`` and read by ``read_profile``."""
+    documents = parse_yaml(text, source)
+    if len(documents) != 1:
+        raise DocumentError(f"{source}:1: expected one YAML document, got {len(documents)}")
+    return _Reader(folder, read_profile).scenario(documents[0])
+
+
+class _Reader:
+    """Knows where profile files lie and how to read them; everything else is passed along."""
+
+    def __init__(self, folder: Path | None, read_profile: ReadProfile | None) -> None:
+        self._folder = folder
+        self._read_profile = read_profile
+
+    def scenario(self, value: YamlValue) -> Scenario:
+        fields = value.fields(_TOP_KEYS, required=("name", "devices", "models"))
+        devices = tuple(_device(item) for item in fields["devices"].items())
+        _unique(fields["devices"], (device.type for device in devices))
+        models = tuple(self._model(item) for item in fields["models"].items())
+        _unique(fields["models"], (model.name for model in models))
+        known = {model.name for model in models}
+        sessions = tuple(_session(item, known) for item in _list(fields, "sessions"))
+        queries = tuple(_query(item, known) for item in _list(fields, "queries"))
+        if sessions:
+            _unique(fields["sessions"], (entry.session.name for entry in sessions))
+        if queries:
+            _unique(fields["queries"], (entry.query.name for entry in queries))
+        epochs, headroom = _scheduler(fields.get("scheduler"))
+        return Scenario(
+            name=fields["name"].text(),
+            devices=devices,
+            models=models,
+            sessions=sessions,
+            queries=queries,
+            seed=fields["seed"].integer() if "seed" in fields else 0,
+            duration_us=_us_from_s(fields, "duration_s", 60.0),
+            network=_network(fields.get("network")),
+            frontends=fields["frontends"].integer(low=1, high=FRONTENDS_MAX)
+            if "frontends" in fields
+            else 1,
+            epochs=epochs,
+            headroom=headroom,
+            policy=fields["policy"].text() if "policy" in fields else "default",
+            faults=tuple(_fault(item) for item in _list(fields, "faults")),
+        )
+
+    def _model(self, value: YamlValue) -> ScenarioModel:
+        fields = value.fields(("name", "profiles", "max_batch"), required=("name", "profiles"))
+        name = fields["name"].text()
+        profiles = {
+            device: self._profile(entry, name, device)
+            for device, entry in fields["profiles"].entries()
+        }
+        largest = max((profile.max_batch for profile in profiles.values()), default=1)
+        cap = fields["max_batch"].integer(low=1, high=BATCH_LIMIT) if "max_batch" in fields else 0
+        return ScenarioModel(
+            name=name, profiles=profiles, max_batch=cap or min(largest, BATCH_LIMIT)
+        )
+
+    def _profile(self, value: YamlValue, model: str, device: str) -> Profile:
+        forms = [key for key, _ in value.entries() if key in {"file", "latency_ms", "alpha_ms"}]
+        if len(forms) != 1:
+            raise value.error(
+                "expected exactly one of file, latency_ms, alpha_ms (with beta_ms, max_batch)"
+            )
+        if forms[0] == "file":
+            return self._profile_file(value, model, device)
+        return _inline_profile(value, model, device, linear=forms[0] == "alpha_ms")
+
+    def _profile_file(self, value: YamlValue, model: str, device: str) -> Profile:
+        file = value.fields(("file",))["file"]
+        if self._read_profile is None:
+            raise file.error("profile files cannot be read here; give the latencies in the file")
+        path = (self._folder or Path()) / file.text()
+        try:
+            return self._read_profile(path, model, device)
+        except DocumentError as error:
+            raise file.error(error.message) from error
+        except OSError as error:
+            raise file.error(f"cannot be read: {error}") from error
+
+
+def _inline_profile(value: YamlValue, model: str, device: str, *, linear: bool) -> Profile:
+    form = ("alpha_ms", "beta_ms", "max_batch") if linear else ("latency_ms",)
+    required = ("alpha_ms", "beta_ms") if linear else ("latency_ms",)
+    fields = value.fields((*form, "memory_mb", *_PROFILE_TIMES), required)
+    if linear:
+        alpha_ms, beta_ms = fields["alpha_ms"].number(), fields["beta_ms"].number()
+        if us_from_ms(alpha_ms + beta_ms) <= 0:
+            raise value.error("l(1) = alpha_ms + beta_ms must be at least 0.001 ms")
+        rows = linear_profile(
+            model,
+            device,
+            alpha_ms * US_PER_MS,
+            beta_ms * US_PER_MS,
+            fields["max_batch"].integer(low=1, high=BATCH_LIMIT)
+            if "max_batch" in fields
+            else DEFAULT_MAX_BATCH,
+        ).latencies_us
+    else:
+        rows = tuple(us_from_ms(item.number(low=0.001)) for item in fields["latency_ms"].items())
+    times = {key: us_from_ms(fields[key].number()) for key in _PROFILE_TIMES if key in fields}
+    memory_mb = fields["memory_mb"].number() if "memory_mb" in fields else 0.0
+    try:
+        return Profile(
+            model=model,
+            device=device,
+            latencies_us=rows,
+            memory_bytes=round(memory_mb * BYTES_PER_MB),
+            preprocess_us=times.get("preprocess_ms", 0),
+            postprocess_us=times.get("postprocess_ms", 0),
+            load_us=times.get("load_ms", 0),
+        )
+    except InvalidArgumentError as error:
+        raise value.error(error.message, reason=error.reason) from error
+
+
+def _device(value: YamlValue) -> DeviceSpec:
+    fields = value.fields(("type", "count", "memory_mb", "price"), required=("type",))
+    memory_mb = fields["memory_mb"].number() if "memory_mb" in fields else 0.0
+    return DeviceSpec(
+        type=fields["type"].text(),
+        count=fields["count"].integer() if "count" in fields else None,
+        memory_bytes=round(memory_mb * BYTES_PER_MB),
+        price=fields["price"].number(above=True) if "price" in fields else 1.0,
+    )
+
+
+def _session(value: YamlValue, models: set[str]) -> ScenarioSession:
+    keys = ("name", "model", "slo_ms", "rate", "arrivals")
+    fields = value.fields(keys, required=("model", "slo_ms", "rate"))
+    model = _known_model(fields["model"], models)
+    rate = fields["rate"].number()
+    session = _checked(
+        fields["slo_ms"],
+        lambda: Session(
+            model=model,
+            slo_us=us_from_ms(fields["slo_ms"].number(above=True)),
+            expected_rate=rate,
+            name=fields["name"].text() if "name" in fields else "",
+        ),
+    )
+    return ScenarioSession(session=session, rate=rate, arrivals=_arrivals(fields.get("arrivals")))
+
+
+def _query(value: YamlValue, models: set[str]) -> ScenarioQuery:
+    keys = ("name", "slo_ms", "rate", "stages", "arrivals")
+    fields = value.fields(keys, required=("name", "slo_ms", "rate", "stages"))
+    rate = fields["rate"].number()
+    stages = read_stages(fields["stages"])
+    for item in fields["stages"].items():
+        _known_model(dict(item.entries())["model"], models)
+    query = _checked(
+        value,
+        lambda: Query(
+            name=fields["name"].text(),
+            slo_us=us_from_ms(fields["slo_ms"].number(above=True)),
+            stages=stages,
+            expected_rate=rate,
+        ),
+    )
+    return ScenarioQuery(query=query, rate=rate, arrivals=_arrivals(fields.get("arrivals")))
+
+
+def _arrivals(value: YamlValue | None) -> Arrivals:
+    if value is None:
+        return Arrivals()
+    entries = dict(value.entries())
+    if "kind" not in entries:
+        raise value.error("key 'kind' is missing")
+    kind = entries.pop("kind").choice(ARRIVAL_KINDS)
+    if kind == "bursty":
+        if "cv" not in entries:
+            raise value.error("bursty arrivals need 'cv', the coefficient of variation")
+        entries["cv"].number(above=True)
+    return Arrivals(kind=kind, parameters={key: item.plain() for key, item in entries.items()})
+
+
+def _network(value: YamlValue | None) -> Network:
+    if value is None:
+        return Network()
+    fields = value.fields(("delay_ms", "transfer_mbps"))
+    return Network(
+        delay_us=us_from_ms(fields["delay_ms"].number()) if "delay_ms" in fields else 0,
+        transfer_mbps=fields["transfer_mbps"].number() if "transfer_mbps" in fields else 0.0,
+    )
+
+
+def _scheduler(value: YamlValue | None) -> tuple[EpochSettings, float | None]:
+    if value is None:
+        return EpochSettings(), None
+    fields = value.fields(("epoch_s", "min_epoch_s", "first_epoch_s", "headroom"))
+    default = EpochSettings()
+    epochs = EpochSettings(
+        epoch_us=_us_from_s(fields, "epoch_s", default.epoch_us / 1e6),
+        epoch_min_us=_us_from_s(fields, "min_epoch_s", default.epoch_min_us / 1e6),
+        first_epoch_us=us_from_s(fields["first_epoch_s"].number())
+        if "first_epoch_s" in fields
+        else default.first_epoch_us,
+    )
+    headroom = fields["headroom"].number(above=True, high=1.0) if "headroom" in fields else None
+    return epochs, headroom
+
+
+def _fault(value: YamlValue) -> Fault:
+    entries = dict(value.entries())
+    for key in ("at_s", "kind", "what"):
+        if key not in entries:
+            raise value.error(f"key {key!r} is missing")
+    return Fault(
+        at_us=us_from_s(entries.pop("at_s").number()),
+        kind=entries.pop("kind").text(),
+        what=entries.pop("what").text(),
+        index=entries.pop("index").integer() if "index" in entries else 0,
+        parameters={key: item.plain() for key, item in entries.items()},
+    )
+
+
+def _known_model(value: YamlValue, models: set[str]) -> str:
+    name = value.text()
+    if name not in models:
+        known = ", ".join(sorted(models))
+        raise value.error(f"no model {name!r}; the models are {known}", reason="unknown_model")
+    return name
+
+
+def _unique(value: YamlValue, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for item, name in zip(value.items(), names, strict=True):
+        if name in seen:
+            raise item.error(f"{name!r} is declared twice")
+        seen.add(name)
+
+
+def _list(fields: dict[str, YamlValue], key: str) -> list[YamlValue]:
+    return fields[key].items() if key in fields else []
+
+
+def _us_from_s(fields: dict[str, YamlValue], key: str, default_s: float) -> int:
+    return us_from_s(fields[key].number(above=True) if key in fields else default_s)
+
+
+def _checked(value: YamlValue, make: Callable[[], T]) -> T:
+    """Build a core object; what it refuses becomes an error of this value."""
+    try:
+        return make()
+    except DocumentError:
+        raise
+    except InvalidArgumentError as error:
+        raise value.error(error.message, reason=error.reason) from error

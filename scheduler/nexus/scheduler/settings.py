@@ -1,0 +1,126 @@
+"""Settings of the planner and of the epoch engine, and the named policies (ADR 0011).
+
+A policy is nothing but a ``PlannerSettings``: ``nexus`` is the paper's planner to the letter,
+``default`` is what this cluster runs.
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from nexus.core.errors import InvalidArgumentError
+from nexus.core.units import US_PER_S
+
+SEGMENTS_MAX = 1000
+
+
+class StageCost(Enum):
+    """What a stage of a query is assumed to cost when its budget is chosen (split.py)."""
+
+    SATURATED = "saturated"
+    """The paper's R / T: full batches, whatever the rate; a budget of 2 l(b) allows batch b."""
+    GATHERED = "gathered"
+    """A batch must also be gathered: b / R + l(b) must fit the budget."""
+    PLAIN = "plain"
+    """A budget of l(b) allows batch b: Figures 3 and 4 of the paper count so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSettings:
+    """``segments`` is SLO / epsilon; a new split is adopted if it saves more than ``saving_min``.
+
+    ``even`` divides the SLO evenly along the longest path instead: the paper's "-QA" baseline.
+    """
+
+    segments: int = 100
+    saving_min: float = 0.10
+    cost: StageCost = StageCost.GATHERED
+    even: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise InvalidArgumentError on values out of range."""
+        if not 1 <= self.segments <= SEGMENTS_MAX or not 0 <= self.saving_min < 1:
+            raise InvalidArgumentError(
+                f"split: segments {self.segments} must be in 1..{SEGMENTS_MAX} and saving_min "
+                f"{self.saving_min} in [0, 1)",
+                reason="invalid_settings",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannerSettings:
+    """How a plan is made.
+
+    ``headroom`` is the share of a device's planned capacity that the expected rate may use; the
+    rest absorbs the variance of arrivals. ``network_us`` is the way there and back, taken off every
+    SLO. ``rate_min`` (items/s) is planned for a session that nobody calls yet, so that its first
+    request finds a route. ``search_duty_cycle`` lets a merge choose its duty cycle freely.
+    """
+
+    headroom: float = 0.85
+    network_us: int = 0
+    rate_min: float = 0.1
+    search_duty_cycle: bool = True
+    split: SplitSettings = field(default_factory=SplitSettings)
+
+    def __post_init__(self) -> None:
+        """Raise InvalidArgumentError on values out of range."""
+        if not 0 < self.headroom <= 1 or self.network_us < 0 or self.rate_min <= 0:
+            raise InvalidArgumentError(
+                f"planner: headroom {self.headroom} must be in (0, 1], network "
+                f"{self.network_us} us >= 0 and rate_min {self.rate_min} > 0",
+                reason="invalid_settings",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochSettings:
+    """When the engine plans anew.
+
+    Every ``epoch_us``; sooner, but at least ``epoch_min_us`` after the last time, when a rate
+    leaves ``rate_low``..``rate_high`` of what was planned (and by more than ``sigmas`` standard
+    deviations of a Poisson count, so that a trickle does not rattle the cluster), once it has been
+    watched for ``history_us``; and ``debounce_us`` after a backend or the catalogue changed.
+    ``release_epochs`` is how many plans in a row must agree before devices are given back.
+    """
+
+    epoch_us: int = 30 * US_PER_S
+    epoch_min_us: int = 10 * US_PER_S
+    first_epoch_us: int = 0
+    history_us: int = 5 * US_PER_S
+    debounce_us: int = US_PER_S
+    rate_low: float = 0.8
+    rate_high: float = 1.1
+    sigmas: float = 3.0
+    release_epochs: int = 3
+
+    def __post_init__(self) -> None:
+        """Raise InvalidArgumentError on values out of range."""
+        times = (self.epoch_us, self.epoch_min_us, self.history_us, self.debounce_us)
+        if min(times) <= 0 or self.first_epoch_us < 0 or self.release_epochs < 1:
+            raise InvalidArgumentError(
+                f"epochs: times must be positive and release_epochs at least 1: {self}",
+                reason="invalid_settings",
+            )
+
+
+DEFAULT = PlannerSettings()
+NEXUS = PlannerSettings(
+    headroom=1.0,
+    search_duty_cycle=False,
+    split=SplitSettings(cost=StageCost.SATURATED),
+)
+POLICIES = {
+    "default": DEFAULT,
+    "nexus": NEXUS,
+    "nexus-without-query-analysis": replace(NEXUS, split=SplitSettings(even=True)),
+}
+
+
+def policy(name: str) -> PlannerSettings:
+    """The settings of a named policy; raise InvalidArgumentError when there is none."""
+    if name not in POLICIES:
+        known = ", ".join(POLICIES)
+        raise InvalidArgumentError(
+            f"policy {name!r} is not known; the policies are {known}", reason="unknown_policy"
+        )
+    return POLICIES[name]
