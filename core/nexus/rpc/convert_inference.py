@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.tensor import Tensor
 from nexus.inference import open_inference_pb2 as pb
-from nexus.rpc.convert_common import datatype_named
+from nexus.rpc.convert_results import datatype_named
 from nexus.rpc.typed_contents import raw_from_contents
 
 TENSORS_MAX = 256

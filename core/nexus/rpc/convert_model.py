@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from nexus.core.model import EngineKind, Model
 from nexus.core.tensor import VARIABLE, DataType, TensorSpec
 from nexus.inference import open_inference_pb2 as pb
-from nexus.rpc.convert_common import datatype_named
+from nexus.rpc.convert_results import datatype_named
 
 PLATFORMS = {
     EngineKind.TORCH: "pytorch_libtorch",

@@ -9,7 +9,7 @@ from nexus.core.request import Outcome
 from nexus.core.session import SLO_US_MAX
 from nexus.core.tensor import Tensor
 from nexus.core.units import ms_from_us, us_from_ms
-from nexus.rpc.convert_common import (
+from nexus.rpc.convert_results import (
     items_from_pb,
     items_to_pb,
     reason_named,
@@ -19,7 +19,7 @@ from nexus.rpc.convert_common import (
     tensor_from_header,
     tensor_header,
 )
-from nexus.v1 import common_pb2, query_pb2
+from nexus.v1 import query_pb2, results_pb2
 
 ID_LENGTH_MAX = 256
 """Characters of a request or stream id: they are echoed, logged and kept while a frame is open."""
@@ -109,7 +109,7 @@ def answer_from_pb(message: query_pb2.QueryResponse) -> QueryAnswer:
     )
 
 
-def _outcome(status: common_pb2.Status) -> Outcome:
+def _outcome(status: results_pb2.Status) -> Outcome:
     return Outcome(
         reason=reason_named(status.reason),
         message=status.message,

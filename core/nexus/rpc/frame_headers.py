@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.request import Dispatch, Outcome
 from nexus.core.tensor import Tensor
-from nexus.rpc.convert_common import (
+from nexus.rpc.convert_results import (
     items_from_pb,
     items_to_pb,
     reason_named,
@@ -21,7 +21,7 @@ from nexus.rpc.convert_common import (
     tensor_header,
 )
 from nexus.rpc.frame_messages import Cancel, Goodbye, Hello, Infer, Message, Ping, Pong, Reply
-from nexus.v1 import common_pb2, frames_pb2
+from nexus.v1 import frames_pb2, results_pb2
 
 ITEMS_MAX = 65_536
 """Items of one dispatch; more is a malformed message."""
@@ -92,7 +92,9 @@ def reply_from_header(header: frames_pb2.ReplyHeader, payload: memoryview) -> Re
     return Reply(header.dispatch_id, outcome)
 
 
-def _tensors(headers: Iterable[common_pb2.TensorHeader], payload: memoryview) -> tuple[Tensor, ...]:
+def _tensors(
+    headers: Iterable[results_pb2.TensorHeader], payload: memoryview
+) -> tuple[Tensor, ...]:
     tensors = []
     start = 0
     for header in headers:

@@ -22,28 +22,28 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from nexus.v1 import common_pb2 as nexus_dot_v1_dot_common__pb2
+from nexus.v1 import results_pb2 as nexus_dot_v1_dot_results__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15nexus/v1/frames.proto\x12\x08nexus.v1\x1a\x15nexus/v1/common.proto\"-\n\x0bHelloHeader\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\r\"\xa1\x01\n\x0bInferHeader\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x04\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x11\n\tbudget_us\x18\x03 \x01(\x12\x12\r\n\x05items\x18\x04 \x01(\r\x12!\n\x07regions\x18\x05 \x03(\x0b\x32\x10.nexus.v1.Region\x12\'\n\x07tensors\x18\x06 \x03(\x0b\x32\x16.nexus.v1.TensorHeader\"\xc7\x01\n\x0bReplyHeader\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x04\x12 \n\x06status\x18\x02 \x01(\x0b\x32\x10.nexus.v1.Status\x12\'\n\x07tensors\x18\x03 \x03(\x0b\x32\x16.nexus.v1.TensorHeader\x12#\n\x05items\x18\x04 \x03(\x0b\x32\x14.nexus.v1.ItemResult\x12\x10\n\x08queue_us\x18\x05 \x01(\x03\x12\x12\n\nexecute_us\x18\x06 \x01(\x03\x12\r\n\x05\x62\x61tch\x18\x07 \x01(\r\"#\n\x0c\x43\x61ncelHeader\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x04\"\x1b\n\nPingHeader\x12\r\n\x05token\x18\x01 \x01(\x04\"\x1b\n\nPongHeader\x12\r\n\x05token\x18\x01 \x01(\x04\"\x0f\n\rGoodbyeHeaderb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15nexus/v1/frames.proto\x12\x08nexus.v1\x1a\x16nexus/v1/results.proto\"-\n\x0bHelloHeader\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\r\"\xa1\x01\n\x0bInferHeader\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x04\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x11\n\tbudget_us\x18\x03 \x01(\x12\x12\r\n\x05items\x18\x04 \x01(\r\x12!\n\x07regions\x18\x05 \x03(\x0b\x32\x10.nexus.v1.Region\x12\'\n\x07tensors\x18\x06 \x03(\x0b\x32\x16.nexus.v1.TensorHeader\"\xc7\x01\n\x0bReplyHeader\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x04\x12 \n\x06status\x18\x02 \x01(\x0b\x32\x10.nexus.v1.Status\x12\'\n\x07tensors\x18\x03 \x03(\x0b\x32\x16.nexus.v1.TensorHeader\x12#\n\x05items\x18\x04 \x03(\x0b\x32\x14.nexus.v1.ItemResult\x12\x10\n\x08queue_us\x18\x05 \x01(\x03\x12\x12\n\nexecute_us\x18\x06 \x01(\x03\x12\r\n\x05\x62\x61tch\x18\x07 \x01(\r\"#\n\x0c\x43\x61ncelHeader\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x04\"\x1b\n\nPingHeader\x12\r\n\x05token\x18\x01 \x01(\x04\"\x1b\n\nPongHeader\x12\r\n\x05token\x18\x01 \x01(\x04\"\x0f\n\rGoodbyeHeaderb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nexus.v1.frames_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HELLOHEADER']._serialized_start=58
-  _globals['_HELLOHEADER']._serialized_end=103
-  _globals['_INFERHEADER']._serialized_start=106
-  _globals['_INFERHEADER']._serialized_end=267
-  _globals['_REPLYHEADER']._serialized_start=270
-  _globals['_REPLYHEADER']._serialized_end=469
-  _globals['_CANCELHEADER']._serialized_start=471
-  _globals['_CANCELHEADER']._serialized_end=506
-  _globals['_PINGHEADER']._serialized_start=508
-  _globals['_PINGHEADER']._serialized_end=535
-  _globals['_PONGHEADER']._serialized_start=537
-  _globals['_PONGHEADER']._serialized_end=564
-  _globals['_GOODBYEHEADER']._serialized_start=566
-  _globals['_GOODBYEHEADER']._serialized_end=581
+  _globals['_HELLOHEADER']._serialized_start=59
+  _globals['_HELLOHEADER']._serialized_end=104
+  _globals['_INFERHEADER']._serialized_start=107
+  _globals['_INFERHEADER']._serialized_end=268
+  _globals['_REPLYHEADER']._serialized_start=271
+  _globals['_REPLYHEADER']._serialized_end=470
+  _globals['_CANCELHEADER']._serialized_start=472
+  _globals['_CANCELHEADER']._serialized_end=507
+  _globals['_PINGHEADER']._serialized_start=509
+  _globals['_PINGHEADER']._serialized_end=536
+  _globals['_PONGHEADER']._serialized_start=538
+  _globals['_PONGHEADER']._serialized_end=565
+  _globals['_GOODBYEHEADER']._serialized_start=567
+  _globals['_GOODBYEHEADER']._serialized_end=582
 # @@protoc_insertion_point(module_scope)

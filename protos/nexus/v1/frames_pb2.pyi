@@ -11,7 +11,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from nexus.v1 import common_pb2 as _common_pb2
+from nexus.v1 import results_pb2 as _results_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -67,9 +67,9 @@ class InferHeader(_message.Message):
     """Time left when the frame was written; not a timestamp (ADR 0005). Negative: already late."""
     items: _builtins.int
     @_builtins.property
-    def regions(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Region]: ...
+    def regions(self) -> _containers.RepeatedCompositeFieldContainer[_results_pb2.Region]: ...
     @_builtins.property
-    def tensors(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.TensorHeader]: ...
+    def tensors(self) -> _containers.RepeatedCompositeFieldContainer[_results_pb2.TensorHeader]: ...
     def __init__(
         self,
         *,
@@ -77,8 +77,8 @@ class InferHeader(_message.Message):
         session: _builtins.str = ...,
         budget_us: _builtins.int = ...,
         items: _builtins.int = ...,
-        regions: _abc.Iterable[_common_pb2.Region] | None = ...,
-        tensors: _abc.Iterable[_common_pb2.TensorHeader] | None = ...,
+        regions: _abc.Iterable[_results_pb2.Region] | None = ...,
+        tensors: _abc.Iterable[_results_pb2.TensorHeader] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -106,18 +106,18 @@ class ReplyHeader(_message.Message):
     execute_us: _builtins.int
     batch: _builtins.int
     @_builtins.property
-    def status(self) -> _common_pb2.Status: ...
+    def status(self) -> _results_pb2.Status: ...
     @_builtins.property
-    def tensors(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.TensorHeader]: ...
+    def tensors(self) -> _containers.RepeatedCompositeFieldContainer[_results_pb2.TensorHeader]: ...
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.ItemResult]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_results_pb2.ItemResult]: ...
     def __init__(
         self,
         *,
         dispatch_id: _builtins.int = ...,
-        status: _common_pb2.Status | None = ...,
-        tensors: _abc.Iterable[_common_pb2.TensorHeader] | None = ...,
-        items: _abc.Iterable[_common_pb2.ItemResult] | None = ...,
+        status: _results_pb2.Status | None = ...,
+        tensors: _abc.Iterable[_results_pb2.TensorHeader] | None = ...,
+        items: _abc.Iterable[_results_pb2.ItemResult] | None = ...,
         queue_us: _builtins.int = ...,
         execute_us: _builtins.int = ...,
         batch: _builtins.int = ...,

@@ -22,26 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from nexus.v1 import common_pb2 as nexus_dot_v1_dot_common__pb2
+from nexus.v1 import results_pb2 as nexus_dot_v1_dot_results__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14nexus/v1/query.proto\x12\x08nexus.v1\x1a\x15nexus/v1/common.proto\"y\n\x0cQueryRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\r\n\x05\x66rame\x18\x03 \x01(\x0c\x12\x11\n\tstream_id\x18\x04 \x01(\t\x12\x10\n\x08\x66rame_id\x18\x05 \x01(\x04\x12\x12\n\ntimeout_ms\x18\x06 \x01(\x01\"\xa5\x01\n\rQueryResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tstream_id\x18\x02 \x01(\t\x12\x10\n\x08\x66rame_id\x18\x03 \x01(\x04\x12 \n\x06status\x18\x04 \x01(\x0b\x32\x10.nexus.v1.Status\x12%\n\x06stages\x18\x05 \x03(\x0b\x32\x15.nexus.v1.StageResult\x12\x12\n\nlatency_us\x18\x06 \x01(\x03\"\x83\x02\n\x0bStageResult\x12\r\n\x05stage\x18\x01 \x01(\t\x12 \n\x06status\x18\x02 \x01(\x0b\x32\x10.nexus.v1.Status\x12#\n\x05items\x18\x03 \x03(\x0b\x32\x14.nexus.v1.ItemResult\x12!\n\x07regions\x18\x04 \x03(\x0b\x32\x10.nexus.v1.Region\x12\'\n\x07tensors\x18\x05 \x03(\x0b\x32\x16.nexus.v1.OutputTensor\x12%\n\x06timing\x18\x06 \x01(\x0b\x32\x15.nexus.v1.StageTiming\x12\x15\n\rskipped_items\x18\x07 \x01(\r\x12\x14\n\x0c\x66\x61iled_items\x18\x08 \x01(\r\"G\n\x0cOutputTensor\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x16.nexus.v1.TensorHeader\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"i\n\x0bStageTiming\x12\x11\n\tbudget_us\x18\x01 \x01(\x03\x12\x12\n\nlatency_us\x18\x02 \x01(\x03\x12\x10\n\x08queue_us\x18\x03 \x01(\x03\x12\x12\n\nexecute_us\x18\x04 \x01(\x03\x12\r\n\x05\x62\x61tch\x18\x05 \x01(\r2\x90\x01\n\x0cQueryService\x12:\n\x05Query\x12\x16.nexus.v1.QueryRequest\x1a\x17.nexus.v1.QueryResponse\"\x00\x12\x44\n\x0bStreamQuery\x12\x16.nexus.v1.QueryRequest\x1a\x17.nexus.v1.QueryResponse\"\x00(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14nexus/v1/query.proto\x12\x08nexus.v1\x1a\x16nexus/v1/results.proto\"y\n\x0cQueryRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\r\n\x05\x66rame\x18\x03 \x01(\x0c\x12\x11\n\tstream_id\x18\x04 \x01(\t\x12\x10\n\x08\x66rame_id\x18\x05 \x01(\x04\x12\x12\n\ntimeout_ms\x18\x06 \x01(\x01\"\xa5\x01\n\rQueryResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tstream_id\x18\x02 \x01(\t\x12\x10\n\x08\x66rame_id\x18\x03 \x01(\x04\x12 \n\x06status\x18\x04 \x01(\x0b\x32\x10.nexus.v1.Status\x12%\n\x06stages\x18\x05 \x03(\x0b\x32\x15.nexus.v1.StageResult\x12\x12\n\nlatency_us\x18\x06 \x01(\x03\"\x83\x02\n\x0bStageResult\x12\r\n\x05stage\x18\x01 \x01(\t\x12 \n\x06status\x18\x02 \x01(\x0b\x32\x10.nexus.v1.Status\x12#\n\x05items\x18\x03 \x03(\x0b\x32\x14.nexus.v1.ItemResult\x12!\n\x07regions\x18\x04 \x03(\x0b\x32\x10.nexus.v1.Region\x12\'\n\x07tensors\x18\x05 \x03(\x0b\x32\x16.nexus.v1.OutputTensor\x12%\n\x06timing\x18\x06 \x01(\x0b\x32\x15.nexus.v1.StageTiming\x12\x15\n\rskipped_items\x18\x07 \x01(\r\x12\x14\n\x0c\x66\x61iled_items\x18\x08 \x01(\r\"G\n\x0cOutputTensor\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x16.nexus.v1.TensorHeader\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"i\n\x0bStageTiming\x12\x11\n\tbudget_us\x18\x01 \x01(\x03\x12\x12\n\nlatency_us\x18\x02 \x01(\x03\x12\x10\n\x08queue_us\x18\x03 \x01(\x03\x12\x12\n\nexecute_us\x18\x04 \x01(\x03\x12\r\n\x05\x62\x61tch\x18\x05 \x01(\r2\x90\x01\n\x0cQueryService\x12:\n\x05Query\x12\x16.nexus.v1.QueryRequest\x1a\x17.nexus.v1.QueryResponse\"\x00\x12\x44\n\x0bStreamQuery\x12\x16.nexus.v1.QueryRequest\x1a\x17.nexus.v1.QueryResponse\"\x00(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nexus.v1.query_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUERYREQUEST']._serialized_start=57
-  _globals['_QUERYREQUEST']._serialized_end=178
-  _globals['_QUERYRESPONSE']._serialized_start=181
-  _globals['_QUERYRESPONSE']._serialized_end=346
-  _globals['_STAGERESULT']._serialized_start=349
-  _globals['_STAGERESULT']._serialized_end=608
-  _globals['_OUTPUTTENSOR']._serialized_start=610
-  _globals['_OUTPUTTENSOR']._serialized_end=681
-  _globals['_STAGETIMING']._serialized_start=683
-  _globals['_STAGETIMING']._serialized_end=788
-  _globals['_QUERYSERVICE']._serialized_start=791
-  _globals['_QUERYSERVICE']._serialized_end=935
+  _globals['_QUERYREQUEST']._serialized_start=58
+  _globals['_QUERYREQUEST']._serialized_end=179
+  _globals['_QUERYRESPONSE']._serialized_start=182
+  _globals['_QUERYRESPONSE']._serialized_end=347
+  _globals['_STAGERESULT']._serialized_start=350
+  _globals['_STAGERESULT']._serialized_end=609
+  _globals['_OUTPUTTENSOR']._serialized_start=611
+  _globals['_OUTPUTTENSOR']._serialized_end=682
+  _globals['_STAGETIMING']._serialized_start=684
+  _globals['_STAGETIMING']._serialized_end=789
+  _globals['_QUERYSERVICE']._serialized_start=792
+  _globals['_QUERYSERVICE']._serialized_end=936
 # @@protoc_insertion_point(module_scope)

@@ -7,7 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from nexus.v1 import common_pb2 as _common_pb2
+from nexus.v1 import results_pb2 as _results_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -74,7 +74,7 @@ class QueryResponse(_message.Message):
     latency_us: _builtins.int
     """From arrival at the frontend to the answer."""
     @_builtins.property
-    def status(self) -> _common_pb2.Status: ...
+    def status(self) -> _results_pb2.Status: ...
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageResult]:
         """In topological order. A stage that was never reached is absent."""
@@ -85,7 +85,7 @@ class QueryResponse(_message.Message):
         request_id: _builtins.str = ...,
         stream_id: _builtins.str = ...,
         frame_id: _builtins.int = ...,
-        status: _common_pb2.Status | None = ...,
+        status: _results_pb2.Status | None = ...,
         stages: _abc.Iterable[Global___StageResult] | None = ...,
         latency_us: _builtins.int = ...,
     ) -> None: ...
@@ -115,13 +115,13 @@ class StageResult(_message.Message):
     failed_items: _builtins.int
     """Items sent that gave no result."""
     @_builtins.property
-    def status(self) -> _common_pb2.Status: ...
+    def status(self) -> _results_pb2.Status: ...
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.ItemResult]:
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_results_pb2.ItemResult]:
         """One entry an item, in order."""
 
     @_builtins.property
-    def regions(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Region]:
+    def regions(self) -> _containers.RepeatedCompositeFieldContainer[_results_pb2.Region]:
         """The crop each item looked at; empty when the stage looks at the whole frame."""
 
     @_builtins.property
@@ -134,9 +134,9 @@ class StageResult(_message.Message):
         self,
         *,
         stage: _builtins.str = ...,
-        status: _common_pb2.Status | None = ...,
-        items: _abc.Iterable[_common_pb2.ItemResult] | None = ...,
-        regions: _abc.Iterable[_common_pb2.Region] | None = ...,
+        status: _results_pb2.Status | None = ...,
+        items: _abc.Iterable[_results_pb2.ItemResult] | None = ...,
+        regions: _abc.Iterable[_results_pb2.Region] | None = ...,
         tensors: _abc.Iterable[Global___OutputTensor] | None = ...,
         timing: Global___StageTiming | None = ...,
         skipped_items: _builtins.int = ...,
@@ -158,11 +158,11 @@ class OutputTensor(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     content: _builtins.bytes
     @_builtins.property
-    def header(self) -> _common_pb2.TensorHeader: ...
+    def header(self) -> _results_pb2.TensorHeader: ...
     def __init__(
         self,
         *,
-        header: _common_pb2.TensorHeader | None = ...,
+        header: _results_pb2.TensorHeader | None = ...,
         content: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
