@@ -1,0 +1,74 @@
+"""Arrival processes: when requests come, as absolute microseconds from the start.
+
+Seeded and lazy; the load generator of `nexus bench` draws from the same functions, so a simulated
+and a real run of one scenario are offered the same arrivals.
+"""
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from nexus.core.errors import InvalidArgumentError
+from nexus.core.units import US_PER_S
+
+
+class ArrivalKind(Enum):
+    """The processes of scenario.md."""
+
+    UNIFORM = "uniform"
+    POISSON = "poisson"
+    BURSTY = "bursty"
+    STEP = "step"
+    TRACE = "trace"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """One stream of requests.
+
+    ``rate`` is requests/s. ``cv`` is the coefficient of variation of the gaps of a bursty (gamma)
+    process. A step multiplies the rate by ``factor`` from ``at_us`` on, with Poisson gaps.
+    """
+
+    rate: float
+    kind: ArrivalKind = ArrivalKind.POISSON
+    cv: float = 1.0
+    at_us: int = 0
+    factor: float = 1.0
+    trace_us: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise InvalidArgumentError on a rate, a CV or a factor that cannot be."""
+        if not 0 <= self.rate < math.inf or self.cv <= 0 or self.factor < 0:
+            raise InvalidArgumentError(
+                f"arrivals: rate {self.rate}, cv {self.cv}, factor {self.factor} must be finite, "
+                "rate and factor >= 0, cv > 0",
+                reason="invalid_arrivals",
+            )
+
+
+def arrival_times(arrivals: Arrivals, duration_us: int, rng: random.Random) -> Iterator[int]:
+    """Times of all requests in [0, duration_us), in order."""
+    if arrivals.kind is ArrivalKind.TRACE:
+        yield from (when_us for when_us in arrivals.trace_us if when_us < duration_us)
+        return
+    when_us = _gap_us(arrivals, 0.0, rng) if arrivals.kind is not ArrivalKind.UNIFORM else 0.0
+    while when_us < duration_us:
+        yield int(when_us)
+        when_us += _gap_us(arrivals, when_us, rng)
+
+
+def _gap_us(arrivals: Arrivals, now_us: float, rng: random.Random) -> float:
+    stepped = arrivals.kind is ArrivalKind.STEP and now_us >= arrivals.at_us
+    rate = arrivals.rate * (arrivals.factor if stepped else 1.0)
+    if rate <= 0:
+        return math.inf if arrivals.rate <= 0 or stepped else float(arrivals.at_us - now_us)
+    mean_us = US_PER_S / rate
+    if arrivals.kind is ArrivalKind.UNIFORM:
+        return mean_us
+    if arrivals.kind is ArrivalKind.BURSTY:
+        shape = 1 / arrivals.cv**2
+        return rng.gammavariate(shape, mean_us / shape)
+    return rng.expovariate(1 / mean_us)
