@@ -25,7 +25,8 @@ demo: install ## the street query on real frames, about a minute
 test: install check ## what CI runs: static checks, then every test but the long ones
 	$(BIN)/python -m pytest -m "not full"
 
-test-full: install check ## the long checks too
+test-full: install check ## the long checks too, with the real servers they need
+	tools/install_test_servers.sh
 	$(BIN)/python -m pytest
 
 check: install lint types imports protos-check ## static checks only
@@ -52,6 +53,7 @@ protos-check: install
 
 dashboards: install ## regenerate the committed Grafana dashboard and alert rules
 	$(BIN)/python -m nexus.deploy.dashboard
+	$(BIN)/python -m nexus.deploy.alerts
 
 bench: install ## performance claims, ratios in one run; see benchmarks/README.md
 	$(BIN)/python -m benchmarks
