@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from nexus.core.units import US_PER_S
 from nexus.deploy.alert import Alert, Severity
 from nexus.deploy.promql import aggregate, increase, select
+from nexus.scheduler.settings import EpochSettings
 from nexus.telemetry.metrics import (
     BACKEND_STORE_UP,
     BACKENDS,
@@ -18,8 +20,7 @@ from nexus.telemetry.metrics import (
     TABLE_AGE,
 )
 
-EPOCH_S = 30
-"""The scheduler's longest time between two plans."""
+EPOCH_S = EpochSettings().epoch_us // US_PER_S
 PROFILE_ERROR_MAX = 1.3
 TABLE_AGE_MAX_S = 3 * EPOCH_S
 
