@@ -6,7 +6,13 @@ from dataclasses import replace
 import pytest
 
 from nexus.core.clock import VirtualClock
-from nexus.core.cluster import BackendState, BackendStatus, FrontendReport, MeasuredLatency
+from nexus.core.cluster import (
+    BackendState,
+    BackendStatus,
+    Catalogue,
+    FrontendReport,
+    MeasuredLatency,
+)
 from nexus.core.errors import FencedError, InvalidArgumentError
 from nexus.core.model import EngineKind, Model
 from nexus.core.plan import BackendPlan, Infeasible, Placement, Plan
@@ -119,7 +125,7 @@ async def test_cluster_store_gives_back_what_it_was_given(place: Place) -> None:
 
 async def test_cluster_store_begins_empty(cluster: ClusterStore) -> None:
     catalogue = await cluster.catalogue()
-    assert not (catalogue.models or catalogue.sessions or catalogue.queries or catalogue.profiles)
+    assert catalogue == Catalogue()
     assert await cluster.plan() == Plan()
     assert await cluster.table() == RoutingTable()
     assert await cluster.backends() == ()
@@ -162,7 +168,8 @@ async def test_delete_removes_a_resource_of_its_kind_only(cluster: ClusterStore)
     assert not await cluster.delete(ResourceKind.PROFILE, "resnet/v100")
     assert await cluster.delete(ResourceKind.SESSION, "resnet@50ms")
     catalogue = await cluster.catalogue()
-    assert not (catalogue.profiles or catalogue.sessions)
+    assert not catalogue.profiles
+    assert not catalogue.sessions
     assert catalogue.models == (MODEL,)
 
 

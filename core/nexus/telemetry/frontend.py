@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from nexus.core.names import BackendName, ModelName, QueryName, SessionName
-from nexus.core.request import Outcome
+from nexus.core.request import DropReason, Outcome
 from nexus.core.units import s_from_us
 from nexus.telemetry import metrics
 from nexus.telemetry.metric_set import MetricSet
@@ -37,7 +37,7 @@ class FrontendMetrics:
         if outcome.ok:
             latency_s = s_from_us(latency_us)
             self._metrics.observe(metrics.REQUEST_LATENCY, session, value=latency_s)
-            self._metrics.observe(metrics.SLACK, session, value=s_from_us(slack_us))
+        self._observe_slack(session, outcome, slack_us)
 
     def query_answered(
         self, query: QueryName, outcome: Outcome, latency_us: int, slack_us: int
@@ -46,7 +46,7 @@ class FrontendMetrics:
         self._metrics.count(metrics.QUERY_REQUESTS, query, outcome_label(outcome))
         if outcome.ok:
             self._metrics.observe(metrics.QUERY_LATENCY, query, value=s_from_us(latency_us))
-            self._metrics.observe(metrics.SLACK, query, value=s_from_us(slack_us))
+        self._observe_slack(query, outcome, slack_us)
 
     def stage_answered(self, session: SessionName, latency_us: int) -> None:
         """A call of a query's stage (``QUERY/STAGE``) was answered."""
@@ -77,3 +77,8 @@ class FrontendMetrics:
     def store_up(self, up: bool) -> None:
         """Whether the last call to the store succeeded."""
         self._metrics.set(metrics.FRONTEND_STORE_UP, value=float(up))
+
+    def _observe_slack(self, name: str, outcome: Outcome, slack_us: int) -> None:
+        """Of what was finished only: what was dropped early says nothing about slack."""
+        if outcome.ok or outcome.reason is DropReason.LATE:
+            self._metrics.observe(metrics.SLACK, name, value=s_from_us(slack_us))
