@@ -6,12 +6,13 @@ and a real run of one scenario are offered the same arrivals.
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from nexus.core.errors import InvalidArgumentError
-from nexus.core.units import US_PER_S
+from nexus.core.units import US_PER_S, us_from_s
+from nexus.scheduler import scenario
 
 
 class ArrivalKind(Enum):
@@ -47,6 +48,37 @@ class Arrivals:
                 "rate and factor >= 0, cv > 0",
                 reason="invalid_arrivals",
             )
+
+
+def arrivals_of(declared: scenario.Arrivals, rate: float) -> Arrivals:
+    """A scenario's arrivals at ``rate`` requests/s; raise InvalidArgumentError on bad parameters.
+
+    Parameters: ``cv`` (bursty); ``at_s`` and ``factor`` (step); ``times_s``, a list (trace).
+    """
+    parameters = declared.parameters
+    times_s = parameters.get("times_s", [])
+    if not isinstance(times_s, list) or not all(isinstance(t, int | float) for t in times_s):
+        raise InvalidArgumentError(
+            f"arrivals: times_s must be a list of seconds, got {times_s!r}",
+            reason="invalid_arrivals",
+        )
+    return Arrivals(
+        rate=rate,
+        kind=ArrivalKind(declared.kind),
+        cv=_number(parameters, "cv", 1.0),
+        at_us=us_from_s(_number(parameters, "at_s", 0.0)),
+        factor=_number(parameters, "factor", 1.0),
+        trace_us=tuple(sorted(us_from_s(t) for t in times_s)),
+    )
+
+
+def _number(parameters: Mapping[str, object], key: str, default: float) -> float:
+    value = parameters.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidArgumentError(
+            f"arrivals: {key} must be a number, got {value!r}", reason="invalid_arrivals"
+        )
+    return float(value)
 
 
 def arrival_times(arrivals: Arrivals, duration_us: int, rng: random.Random) -> Iterator[int]:
