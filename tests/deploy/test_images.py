@@ -47,7 +47,7 @@ def test_image_runs_its_server_as_a_numbered_user(component: str) -> None:
     text = dockerfile(component)
     assert "USER 10001:10001" in text
     assert f'ENTRYPOINT ["nexus", "{component}"]' in text
-    assert "python -m nexus.deploy.probe 127.0.0.1:8001" in text
+    assert "nexus health 127.0.0.1:8001" in text
 
 
 @each_component
