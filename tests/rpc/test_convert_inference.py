@@ -31,11 +31,11 @@ from tests.strategies import names, tensors, words
 RAW_ONLY = {DataType.FP16, DataType.BF16}
 TYPED = tuple(datatype for datatype in DataType if datatype not in RAW_ONLY)
 
-unique_tensors = st.lists(tensors(), min_size=1, max_size=4, unique_by=lambda t: t.name)
+unique_tensors = st.lists(tensors(), min_size=1, max_size=3, unique_by=lambda t: t.name)
 parameters = st.dictionaries(
     names,
     st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | words,
-    max_size=4,
+    max_size=2,
 )
 
 

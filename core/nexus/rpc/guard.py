@@ -22,6 +22,7 @@ CALLS_MAX = 8_192
 logger = logging.getLogger(__name__)
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_MaybeHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Behaviour: TypeAlias = Callable[[Any, _Context], Any]
 
@@ -50,9 +51,9 @@ class Guard(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_MaybeHandler]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
+    ) -> _MaybeHandler:
         """The guarded handler of a method; None, as the continuation gives it, when unknown."""
         method = handler_call_details.method
         wrapped = self._wrapped.get(method)
