@@ -13,6 +13,7 @@ client's side never does; if both did, each could wait for the other for ever.
 import asyncio
 import logging
 from dataclasses import replace
+from weakref import WeakSet
 
 from nexus.core.errors import (
     FailedPreconditionError,
@@ -50,6 +51,7 @@ class FrameServer:
         """Made by ``serve_frames``."""
         self.address = ""
         self.connections: set[FrameConnection] = set()
+        self._accepted: WeakSet[FrameConnection] = WeakSet()
         self._name = name
         self._callbacks = callbacks
         self._connections_max = connections_max
@@ -85,17 +87,21 @@ class FrameServer:
         """Stop listening, flush and close every connection, and wait until they are closed."""
         self.stop_listening()
         connections = tuple(self.connections)
+        for stranger in set(self._accepted).difference(connections):
+            stranger.abort()
         for connection in connections:
             connection.close()
         await asyncio.gather(*(connection.closed() for connection in connections))
 
     def _accept(self) -> FrameConnection:
-        return FrameConnection(
+        connection = FrameConnection(
             self._name,
             replace(self._callbacks, on_connection=self._greeted, on_lost=self._lost),
             holds_back=True,
             ping_interval_s=self._ping_interval_s,
         )
+        self._accepted.add(connection)
+        return connection
 
     def _greeted(self, connection: FrameConnection) -> None:
         if len(self.connections) >= self._connections_max:
