@@ -1,0 +1,1 @@
+"""The backend: one process per device, which batches, executes and answers dispatches."""

@@ -1,0 +1,131 @@
+"""The duty cycle: which session runs next, and how large a batch.
+
+Paper, sections 4.1 and 6.3, with ADR 0013. The sessions of a device take turns. The turn never
+waits: not for the cycle's end, not for a batch to fill. It departs from the round only to save
+another session's head that would be late behind this one, when this one can wait. A batch
+grows beyond its window as far as its head's deadline allows, but not so far that it makes the head
+of another session late (nexus.md 2.8, weakness 5).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nexus.backend.early_drop import LatencyTable, Window, largest_batch, prefix, slide
+from nexus.backend.session_queue import Queued
+
+WINDOW_FACTOR = 2
+"""The window in planned batches. A plan lets a batch take half of the SLO, as its head may have
+waited for one; the head of a queue that keeps up has more than that left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One session as the duty cycle sees it.
+
+    ``waiting`` is in order of due times; ``batch`` the planned batch; ``budget_us`` what a dispatch
+    that arrives now would have for waiting and execution.
+    """
+
+    waiting: Sequence[Queued]
+    batch: int
+    budget_us: int
+    latencies_us: LatencyTable
+
+
+class Choice(NamedTuple):
+    """Execute the ``taken`` most urgent dispatches of turn number ``turn``: ``items`` items."""
+
+    turn: int
+    taken: int
+    items: int
+
+
+def windows(turns: Sequence[Turn], now_us: int) -> tuple[Window, ...]:
+    """Each session's sliding window; the caller drops what the windows passed over."""
+    return tuple(_window(turn, now_us) for turn in turns)
+
+
+def choose(turns: Sequence[Turn], heads: Sequence[Window], now_us: int) -> Choice | None:
+    """The next batch; None when nothing waits.
+
+    ``turns`` begin with the session whose turn it is; ``heads`` are their windows after the drop.
+    """
+    ready = [index for index, head in enumerate(heads) if head.taken]
+    if not ready:
+        return None
+    index = _rescue(turns, heads, ready, now_us)
+    taken, items = _extend(turns, heads, index, now_us)
+    return Choice(index, taken, items)
+
+
+def _window(turn: Turn, now_us: int) -> Window:
+    if not turn.waiting:
+        return Window(0, 0, 0)
+    items_max = min(WINDOW_FACTOR * turn.batch, len(turn.latencies_us) - 1)
+    return slide(turn.waiting, now_us, items_max, turn.latencies_us)
+
+
+def _rescue(
+    turns: Sequence[Turn], heads: Sequence[Window], ready: Sequence[int], now_us: int
+) -> int:
+    """Whose turn it is, or the most pressed of those whom that turn would make late in vain."""
+    first = ready[0]
+    first_end_us = now_us + _latency_us(turns, heads, first)
+    spare_us = turns[first].waiting[0].due_us - first_end_us
+    best, best_start_us = first, None
+    for index in ready[1:]:
+        latency_us = _latency_us(turns, heads, index)
+        start_us = turns[index].waiting[0].due_us - latency_us
+        saved = first_end_us > start_us and latency_us <= spare_us
+        if saved and (best_start_us is None or start_us < best_start_us):
+            best, best_start_us = index, start_us
+    return best
+
+
+def _extend(
+    turns: Sequence[Turn], heads: Sequence[Window], index: int, now_us: int
+) -> tuple[int, int]:
+    """The batch of session ``index``: its window, or more where nobody is harmed by it."""
+    turn, window = turns[index], heads[index]
+    if window.taken == len(turn.waiting):
+        return window.taken, window.items
+    head_us = turn.waiting[0].due_us - now_us
+    slack_us = _slack_us(turns, heads, index, now_us)
+    items_max = largest_batch(min(head_us, slack_us), len(turn.latencies_us) - 1, turn.latencies_us)
+    taken, items = prefix(turn.waiting, 0, items_max)
+    # l(b) need not be monotone, and whole dispatches may fall short of the batch looked for.
+    if items <= window.items or turn.latencies_us[items] > head_us:
+        return window.taken, window.items
+    return taken, items
+
+
+def _slack_us(turns: Sequence[Turn], heads: Sequence[Window], index: int, now_us: int) -> int:
+    """How long session ``index`` may run without making another's head late.
+
+    The others follow in order of due times. One that would be late behind the bare window
+    already is past saving by a shorter batch, and sets no limit. One with an empty queue counts as
+    if a dispatch arrived just after the start.
+    """
+    base_us = _latency_us(turns, heads, index)
+    slack_us = turns[index].waiting[0].due_us - now_us
+    queued_us = 0
+    others = [other for other in range(len(turns)) if other != index]
+    for other in sorted(others, key=lambda o: _due_us(turns[o], now_us)):
+        ahead = heads[other].taken > 0
+        latency_us = _latency_us(turns, heads, other) if ahead else turns[other].latencies_us[1]
+        spare_us = _due_us(turns[other], now_us) - now_us - latency_us
+        if ahead:
+            spare_us -= queued_us
+            queued_us += latency_us
+        if spare_us >= base_us:
+            slack_us = min(slack_us, spare_us)
+    return slack_us
+
+
+def _due_us(turn: Turn, now_us: int) -> int:
+    return turn.waiting[0].due_us if turn.waiting else now_us + turn.budget_us
+
+
+def _latency_us(turns: Sequence[Turn], heads: Sequence[Window], index: int) -> int:
+    return turns[index].latencies_us[heads[index].items]

@@ -1,0 +1,164 @@
+"""What the backend engine is told, and what it answers with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from nexus.backend.dispatch_key import DispatchKey
+from nexus.core.names import ModelName, SessionName
+from nexus.core.plan import BackendPlan, Placement
+from nexus.core.profile import Profile
+from nexus.core.request import Dispatch, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A frontend sent a dispatch; its deadline is on this process's clock."""
+
+    key: DispatchKey
+    dispatch: Dispatch
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The pool has preprocessed the dispatch: it may go to the device."""
+
+    key: DispatchKey
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareFailed:
+    """The pool could not make samples of the dispatch."""
+
+    key: DispatchKey
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The batch has left the device; ``error`` is empty when it succeeded."""
+
+    batch_id: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChanged:
+    """The plan's part for this backend (None: nothing), and the profiles of the models in it."""
+
+    plan: BackendPlan | None
+    version: int
+    profiles: Mapping[ModelName, Profile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model that ``Load`` asked for is resident. ``session`` is that of the Load."""
+
+    session: SessionName
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """The model that ``Load`` asked for could not be made resident; it will be tried again."""
+
+    session: SessionName
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The frontend no longer waits for this dispatch."""
+
+    key: DispatchKey
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """Nobody waits for any dispatch of this connection any more."""
+
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Refuse what arrives from now on, finish what is here, then say Drained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing but the time has changed."""
+
+
+BackendEvent: TypeAlias = (
+    Arrived
+    | Prepared
+    | PrepareFailed
+    | Executed
+    | PlanChanged
+    | Loaded
+    | LoadFailed
+    | Cancelled
+    | ConnectionLost
+    | Drain
+    | Tick
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Dispatches to execute together, whole ones, in this order.
+
+    ``items`` is the sum of their items.
+    """
+
+    id: int
+    session: SessionName
+    model: ModelName
+    keys: tuple[DispatchKey, ...]
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Preprocess the dispatch in the pool, then tell Prepared or PrepareFailed."""
+
+    key: DispatchKey
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Run the batch on the device and tell Executed; if it succeeds, answer its dispatches."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Answer the dispatch with this failure, and forget it."""
+
+    key: DispatchKey
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Make the placement's model resident, then tell Loaded or LoadFailed with its session."""
+
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """``session`` was the last to use ``model``: give its memory back."""
+
+    session: SessionName
+    model: ModelName
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Nothing is waiting or running, and nothing will come: the process may end."""
+
+
+BackendEffect: TypeAlias = Prepare | Execute | Reject | Load | Unload | Drained

@@ -1,0 +1,173 @@
+"""The backend engine in virtual time: arrivals in, outcomes out, and the invariants checked."""
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from nexus.backend.dispatch_key import DispatchKey
+from nexus.backend.engine import BackendEngine
+from nexus.backend.events import (
+    Arrived,
+    BackendEffect,
+    BackendEvent,
+    Batch,
+    Drained,
+    Execute,
+    Executed,
+    Load,
+    Loaded,
+    PlanChanged,
+    Prepare,
+    Prepared,
+    Reject,
+    Tick,
+    Unload,
+)
+from nexus.core.plan import BackendPlan, Placement
+from nexus.core.profile import Profile
+from nexus.core.request import Dispatch, DropReason
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One session's load: Poisson arrivals of single items."""
+
+    placement: Placement
+    profile: Profile
+    rate: float
+
+
+@dataclass
+class VirtualBackend:
+    """Drives one engine; ``slowdown`` is how much longer a batch takes than its profile says."""
+
+    profiles: dict[str, Profile]
+    prepare_us: int = 0
+    slowdown: float = 1.0
+    engine: BackendEngine = field(default_factory=lambda: BackendEngine(reply_us=0))
+    now_us: int = 0
+    load_us: int = 0
+    ends_us: dict[DispatchKey, int] = field(default_factory=dict)
+    rejected: dict[DispatchKey, DropReason] = field(default_factory=dict)
+    batches: list[Batch] = field(default_factory=list)
+    loads: list[str] = field(default_factory=list)
+    unloads: list[str] = field(default_factory=list)
+    drained: bool = False
+    _pending: list[tuple[int, int, BackendEvent]] = field(default_factory=list)
+    _sequence: int = 0
+
+    def plan(self, *placements: Placement, version: int = 1) -> None:
+        """Publish a plan of these placements."""
+        cycle_us = sum(placement.latency_us for placement in placements) or 1
+        plan = BackendPlan(
+            device="v100", duty_cycle_us=cycle_us, occupancy=1.0, placements=placements
+        )
+        self.tell(PlanChanged(plan, version, self.profiles))
+        self.run_until(self.now_us + self.load_us)
+
+    def at(self, at_us: int, event: BackendEvent) -> None:
+        """Tell the engine ``event`` when ``at_us`` comes."""
+        self._sequence += 1
+        heapq.heappush(self._pending, (at_us, self._sequence, event))
+
+    def tell(self, event: BackendEvent) -> tuple[BackendEffect, ...]:
+        """Tell the engine now."""
+        effects = self.engine.handle(event, self.now_us)
+        for effect in effects:
+            self._perform(effect)
+        return effects
+
+    def arrive(self, number: int, session: str, deadline_us: int, items: int = 1) -> DispatchKey:
+        """A dispatch arrives now over connection 0."""
+        key = DispatchKey(0, number)
+        dispatch = Dispatch(id=number, session=session, deadline_us=deadline_us, items=items)
+        self.tell(Arrived(key, dispatch))
+        return key
+
+    def run_until(self, end_us: int) -> None:
+        """Let virtual time pass."""
+        while (at_us := self._next_us()) is not None and at_us <= end_us:
+            self.now_us = max(self.now_us, at_us)
+            if self._pending and self._pending[0][0] <= self.now_us:
+                self.tell(heapq.heappop(self._pending)[2])
+            else:
+                self.tell(Tick())
+        self.now_us = max(self.now_us, end_us)
+
+    def _next_us(self) -> int | None:
+        times = [self._pending[0][0]] if self._pending else []
+        wakeup_us = self.engine.next_wakeup_us()
+        if wakeup_us is not None:
+            times.append(wakeup_us)
+        return min(times, default=None)
+
+    def _perform(self, effect: BackendEffect) -> None:
+        match effect:
+            case Prepare(key):
+                self.at(self.now_us + self.prepare_us, Prepared(key))
+            case Execute(batch):
+                self._execute(batch)
+            case Reject(key, outcome):
+                assert key not in self.rejected, key
+                assert outcome.reason is not None
+                self.rejected[key] = outcome.reason
+            case Load(placement):
+                self.loads.append(placement.model)
+                self.at(self.now_us + self.load_us, Loaded(placement.session))
+            case Unload(_, model):
+                self.unloads.append(model)
+            case Drained():
+                self.drained = True
+
+    def _execute(self, batch: Batch) -> None:
+        took_us = round(self.profiles[batch.model].latency_us(batch.items) * self.slowdown)
+        for key in batch.keys:
+            assert key not in self.ends_us, key
+            self.ends_us[key] = self.now_us + took_us
+        self.batches.append(batch)
+        self.at(self.now_us + took_us, Executed(batch.id))
+
+
+def placement_of(
+    profile: Profile, slo_us: int, batch: int, *, session: str = "", rate: float = 0.0
+) -> Placement:
+    """A placement of ``batch`` items of a profile's model."""
+    return Placement(
+        session=session or f"{profile.model}@{slo_us / 1000:g}ms",
+        model=profile.model,
+        slo_us=slo_us,
+        batch=batch,
+        rate=rate,
+        latency_us=profile.latency_us(batch),
+    )
+
+
+def goodput(streams: Sequence[Stream], duration_us: int, seed: int) -> dict[str, float]:
+    """The share of each session's items that left the device in time."""
+    world = VirtualBackend({stream.profile.model: stream.profile for stream in streams})
+    world.plan(*(stream.placement for stream in streams))
+    deadlines = dict(_arrivals(world, streams, duration_us, random.Random(seed)))
+    world.run_until(duration_us * 2)
+    good, offered = Counter[str](), Counter[str]()
+    for key, (session, deadline_us) in deadlines.items():
+        offered[session] += 1
+        good[session] += world.ends_us.get(key, deadline_us + 1) <= deadline_us
+    assert len(world.ends_us) + len(world.rejected) == len(deadlines)
+    return {session: good[session] / offered[session] for session in offered}
+
+
+def _arrivals(
+    world: VirtualBackend, streams: Sequence[Stream], duration_us: int, chance: random.Random
+) -> Iterable[tuple[DispatchKey, tuple[str, int]]]:
+    number = 0
+    for stream in streams:
+        session, at_us = stream.placement.session, 0.0
+        while (at_us := at_us + chance.expovariate(stream.rate) * 1e6) < duration_us:
+            number += 1
+            key = DispatchKey(0, number)
+            deadline_us = round(at_us) + stream.placement.slo_us
+            dispatch = Dispatch(id=number, session=session, deadline_us=deadline_us)
+            world.at(round(at_us), Arrived(key, dispatch))
+            yield key, (session, deadline_us)
