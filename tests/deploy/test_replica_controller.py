@@ -1,8 +1,9 @@
 """The controller through the real `kubernetes` client against a small HTTP stub of the API."""
 
+import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -126,12 +127,20 @@ def address(server: ApiServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def controller(address: str) -> Iterator[ReplicaController]:
-    with kubernetes.client.ApiClient(
-        kubernetes.client.Configuration(host=address, retries=False)
-    ) as client:
-        apps = kubernetes.client.AppsV1Api(client)
-        yield ReplicaController(KubernetesScaleApi(apps, "nexus"), clock=VirtualClock())
+def api(address: str) -> Iterator[KubernetesScaleApi]:
+    configuration = kubernetes.client.Configuration(host=address, retries=False)
+    with kubernetes.client.ApiClient(configuration) as client:
+        yield KubernetesScaleApi(kubernetes.client.AppsV1Api(client), "nexus")
+
+
+@pytest.fixture
+def controller(api: KubernetesScaleApi) -> ReplicaController:
+    return ReplicaController(api, clock=VirtualClock())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  the stub runs in threads, and has no event to await
+        await asyncio.sleep(0.001)
 
 
 async def test_controller_sets_the_count_through_the_scale_subresource(
@@ -176,11 +185,68 @@ async def test_controller_keeps_to_the_limit_on_the_set(
 
 
 async def test_controller_never_removes_a_backend_in_use(
-    controller: ReplicaController, server: ApiServer
+    api: KubernetesScaleApi, server: ApiServer
 ) -> None:
     server.replicas["backend"] = 5
-    await controller.scale({"v100": 1}, in_use=["backend-2"])
+    used = {"backend-2"}
+    controller = ReplicaController(api, in_use=lambda: used, clock=VirtualClock())
+    await controller.scale({"v100": 1})
     assert server.replicas == {"backend": 3}
+    used.clear()
+    await controller.reconcile()
+    assert server.replicas == {"backend": 1}
+
+
+async def test_controller_shrinks_in_a_later_round_although_asked_only_once(
+    api: KubernetesScaleApi, server: ApiServer
+) -> None:
+    clock = VirtualClock()
+    controller = ReplicaController(api, clock=clock, hold_us=100)
+    await controller.scale({"v100": 5})
+    clock.advance_to(50)
+    await controller.scale({"v100": 2})
+    assert server.replicas == {"backend": 5}
+    clock.advance_to(100)
+    await controller.reconcile()
+    assert server.replicas == {"backend": 2}
+
+
+async def test_controller_does_nothing_before_it_was_asked(
+    controller: ReplicaController, server: ApiServer
+) -> None:
+    await controller.reconcile()
+    assert server.calls == []
+
+
+async def test_controller_follows_through_failures_while_it_leads(
+    controller: ReplicaController, server: ApiServer
+) -> None:
+    server.failure = 503
+    with pytest.raises(UnavailableError):
+        await controller.scale({"v100": 4})
+    following = asyncio.create_task(controller.follow(lambda: True, round_s=0.001))
+    await until(lambda: len(server.calls) >= 3)
+    server.failure = 0
+    await until(lambda: server.replicas == {"backend": 4})
+    following.cancel()
+
+
+async def test_controller_forgets_what_it_asked_for_when_it_no_longer_leads(
+    controller: ReplicaController, server: ApiServer
+) -> None:
+    await controller.scale({"v100": 4})
+    rounds = 0
+
+    def leading() -> bool:
+        nonlocal rounds
+        rounds += 1
+        return rounds > 1
+
+    following = asyncio.create_task(controller.follow(leading, round_s=0.001))
+    server.replicas["backend"] = 7  # what the new leader wants
+    await until(lambda: rounds >= 4)
+    following.cancel()
+    assert server.replicas == {"backend": 7}
 
 
 @pytest.mark.parametrize(

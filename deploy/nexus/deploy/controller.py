@@ -1,60 +1,92 @@
 """The replica controller: makes the number of backends in Kubernetes what the plan needs.
 
-A shell around `nexus.deploy.replicas`. It is level-triggered: every call looks at the whole of the
-present state, so a call that failed is made good by the next.
+A shell around `nexus.deploy.replicas`. It is level-triggered: every round looks at the whole of the
+present state, so a round that failed, a shrink that had to wait, and a count that someone changed
+by hand are all made good by a later one.
 """
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from nexus.core.clock import Clock, MonotonicClock
-from nexus.core.errors import InvalidArgumentError
+from nexus.core.errors import InvalidArgumentError, NexusError
 from nexus.core.names import BackendName, DeviceType
 from nexus.deploy.replicas import SHRINK_HOLD_US, History, decide_replicas
 from nexus.deploy.scale_api import Scale, ScaleApi, ScaleConflictError, connect
 
 CONFLICT_TRIES = 5
-"""A set is written this often before the conflict is left to the caller and the next epoch."""
+"""A set is written this often in one round before the conflict is left to the next."""
+ROUND_S = 15.0
+"""Between two rounds of ``follow``: a tenth of what a device takes to come up."""
 
 _log = logging.getLogger(__name__)
 
 
 class ReplicaController:
-    """``await controller.scale({"v100": 3})``; calls must not overlap, the lock sees to it."""
+    """``scale`` is the scheduler's hook; ``follow`` runs beside it. One round at a time."""
 
     def __init__(
-        self, api: ScaleApi, *, clock: Clock | None = None, hold_us: int = SHRINK_HOLD_US
+        self,
+        api: ScaleApi,
+        *,
+        in_use: Callable[[], Collection[BackendName]] = frozenset,
+        clock: Clock | None = None,
+        hold_us: int = SHRINK_HOLD_US,
     ) -> None:
-        """``hold_us``: how long fewer devices must be enough before a set shrinks."""
+        """Touch nothing yet.
+
+        Args:
+            api: the cluster to act on.
+            in_use: says which backends the plan places sessions on; they are never removed.
+            clock: for the hold time; the machine's by default.
+            hold_us: how long fewer devices must be enough before a set shrinks.
+        """
         self._api = api
+        self._in_use = in_use
         self._clock = clock or MonotonicClock()
         self._hold_us = hold_us
+        self._devices: Mapping[DeviceType, int] | None = None
         self._history: History = {}
         self._lock = asyncio.Lock()
 
-    async def scale(
-        self, devices: Mapping[DeviceType, int], in_use: Collection[BackendName] = ()
-    ) -> None:
-        """Set replica counts so that the plan gets its devices.
-
-        Args:
-            devices: devices needed, by type; a type left out needs none.
-            in_use: backends that the plan places sessions on; they are never removed.
+    async def scale(self, devices: Mapping[DeviceType, int]) -> None:
+        """Take up what the plan needs, by type (a type left out needs none), and act on it.
 
         Raises:
             InvalidArgumentError: a negative count, or a malformed annotation of a set.
-            UnavailableError: the API server is away, or conflicts went on; try again later.
+            UnavailableError: the API server is away, or conflicts went on.
             FailedPreconditionError: the Role does not allow it.
             NotFoundError: a set went away meanwhile.
         """
         for device, count in devices.items():
             if count < 0:
                 raise InvalidArgumentError(f"{count} devices of type {device!r} cannot be needed")
-        async with self._lock:
-            await asyncio.to_thread(self._scale, dict(devices), frozenset(in_use))
+        self._devices = dict(devices)
+        await self.reconcile()
 
-    def _scale(self, devices: Mapping[DeviceType, int], in_use: Collection[BackendName]) -> None:
+    async def reconcile(self) -> None:
+        """One round towards what was asked for last, if anything was; raises as ``scale`` does."""
+        async with self._lock:
+            if self._devices is not None:
+                await asyncio.to_thread(self._round, self._devices, frozenset(self._in_use()))
+
+    async def follow(self, leading: Callable[[], bool], round_s: float = ROUND_S) -> None:
+        """Reconcile again and again while this scheduler leads; runs until it is cancelled.
+
+        A scheduler that no longer leads forgets what it asked for: the new leader decides.
+        """
+        while True:
+            await asyncio.sleep(round_s)
+            if not leading():
+                self._devices, self._history = None, {}
+                continue
+            try:
+                await self.reconcile()
+            except NexusError as error:
+                _log.warning("replicas stay as they are for now: %s", error)
+
+    def _round(self, devices: Mapping[DeviceType, int], in_use: Collection[BackendName]) -> None:
         sets = self._api.backend_sets()
         decision = decide_replicas(
             sets,
@@ -86,6 +118,8 @@ class ReplicaController:
                 return
 
 
-def connect_controller(namespace: str, *, clock: Clock | None = None) -> ReplicaController:
+def connect_controller(
+    namespace: str, *, in_use: Callable[[], Collection[BackendName]] = frozenset
+) -> ReplicaController:
     """A controller of the backends in ``namespace``; raises as `nexus.deploy.scale_api.connect`."""
-    return ReplicaController(connect(namespace), clock=clock)
+    return ReplicaController(connect(namespace), in_use=in_use)
