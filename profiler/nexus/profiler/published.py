@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from nexus.core.errors import DocumentError
+from nexus.core.errors import DocumentError, InvalidArgumentError
 from nexus.core.names import DeviceType, ModelName
 from nexus.core.profile import Profile, linear_profile
-from nexus.core.units import us_from_ms
+from nexus.core.units import US_PER_MS, us_from_ms
 from nexus.profiler.interpolation import interpolate
 from nexus.profiler.measurement import BatchRow, ItemCost, Measurement
 from nexus.profiler.text_format import read_text
@@ -60,16 +60,15 @@ def read_nexus_text(path: Path, *, model: ModelName = "", device: DeviceType = "
 
 def read_alpha_beta(path: Path, device: DeviceType, max_batch: int = 64) -> tuple[Profile, ...]:
     """A CSV of ``model,alpha_ms,beta_ms``: l(b) = alpha * b + beta up to ``max_batch``."""
-    return tuple(
-        linear_profile(
-            row["model"],
-            device,
-            1000 * _decimal(path, line, row["alpha_ms"]),
-            1000 * _decimal(path, line, row["beta_ms"]),
-            max_batch,
-        )
-        for line, row in _csv_rows(path, ("model", "alpha_ms", "beta_ms"))
-    )
+    profiles: list[Profile] = []
+    for line, row in _csv_rows(path, ("model", "alpha_ms", "beta_ms")):
+        alpha_us = US_PER_MS * _decimal(path, line, row["alpha_ms"])
+        beta_us = US_PER_MS * _decimal(path, line, row["beta_ms"])
+        try:
+            profiles.append(linear_profile(row["model"], device, alpha_us, beta_us, max_batch))
+        except InvalidArgumentError as error:
+            raise DocumentError(f"{path}:{line}: {error.message}", reason=error.reason) from error
+    return tuple(profiles)
 
 
 def read_paper_table(path: Path, device: DeviceType) -> tuple[Profile, ...]:
