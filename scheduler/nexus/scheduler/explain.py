@@ -35,8 +35,7 @@ def why_batch(node: Node, index: int) -> str:
     text = (
         f"batch {batch}: {gathered} = {demand.rate * node.duty_cycle_us / 1e6:.2f} arrive a cycle"
     )
-    slack_ms = budget_ms - cycle_ms - latency_ms
-    return f"{text}; {cycle_ms:g} + {latency_ms:g} ms leave {slack_ms:.1f} of {budget_ms:g} ms"
+    return f"{text}; {cycle_ms:g} + {latency_ms:g} <= {budget_ms:g} ms"
 
 
 def _next_batch(limit: int, batch: int, node: Node) -> str:
@@ -53,9 +52,8 @@ def _next_batch(limit: int, batch: int, node: Node) -> str:
 def _summary(result: ScenarioPlan) -> Iterator[str]:
     plan = result.plan
     for device, needed in plan.devices_needed.items():
-        bound = plan.lower_bound.get(device, 0.0)
-        ratio = f", {bound / needed:.0%} of it" if needed else ""
-        yield f"{needed} x {device} (lower bound {bound:.2f}{ratio})"
+        bound = plan.lower_bound.get(device)
+        yield f"{needed} x {device}" + (f" (lower bound {bound:.2f})" if bound else "")
     if not plan.devices_needed:
         yield "no devices are needed"
     if result.settings.headroom < 1:

@@ -241,19 +241,22 @@ def _best_fit(alone: Sequence[Node], opened: Sequence[Node], *, search: bool) ->
 
 
 def _duty_cycles(demands: tuple[Demand, ...]) -> list[int]:
-    """Duty cycles worth trying: those that just fill a batch of one of the sessions."""
+    """Duty cycles worth trying: for given batch sizes the longest is best.
+
+    It is limited by the arrivals that fill a batch, or by the SLO that a batch must meet.
+    """
     fastest_us = [demand.profile.latency_us(demand.cheapest[1]) for demand in demands]
     shortest_us = sum(fastest_us)
     longest_us = min(
         demand.budget_us - latency_us
         for demand, latency_us in zip(demands, fastest_us, strict=True)
     )
-    cycles = {longest_us} if longest_us >= shortest_us else set()
+    cycles: set[int] = set()
     for demand in demands:
         first = max(1, int(shortest_us * demand.rate / US_PER_S))
         last = min(demand.batch_limit, int(longest_us * demand.rate / US_PER_S) + 1)
         for batch in range(first, last + 1):
-            duty_cycle_us = demand.gather_us(batch)
-            if shortest_us <= duty_cycle_us <= longest_us:
-                cycles.add(duty_cycle_us)
-    return sorted(cycles)
+            gather_us = demand.gather_us(batch)
+            latest_us = demand.budget_us - demand.profile.latencies_us[batch - 1]
+            cycles.add(min(gather_us, latest_us))
+    return sorted(cycle for cycle in cycles if shortest_us <= cycle <= longest_us)

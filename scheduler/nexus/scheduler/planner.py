@@ -19,16 +19,17 @@ from nexus.core.plan import Infeasible
 from nexus.core.profile import Profile
 from nexus.core.query import Query
 from nexus.core.session import Session, SessionLoad
-from nexus.scheduler.demand import infeasible_reason, make_demand
+from nexus.scheduler.demand import Demand, infeasible_reason, make_demand
 from nexus.scheduler.fleet import Choice, Fleet, covered, pack_fleet, squeeze
 from nexus.scheduler.packing import Node
 from nexus.scheduler.settings import PlannerSettings
-from nexus.scheduler.split import split_query
+from nexus.scheduler.split import Split, split_query
 from nexus.scheduler.stage_cost import StageOption
 from nexus.scheduler.stage_rates import stage_rates
 
 ProfileOf = Callable[[ModelName, DeviceType], Profile | None]
 Splits = Mapping[QueryName, Mapping[StageName, int]]
+Choose = Callable[[Sequence[Choice], Fleet], Fleet]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +43,15 @@ class QueryLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What must be served, and with what. ``batch_caps`` are the models' own limits."""
+    """What must be served, and with what. ``batch_caps`` are the models' own limits.
+
+    ``profile`` may be corrected by measurements; where that makes an SLO impossible, ``offline``,
+    the profile as declared, has the last word: noise must not close a session.
+    """
 
     devices: tuple[DeviceSpec, ...]
     profile: ProfileOf
+    offline: ProfileOf | None = None
     sessions: tuple[SessionLoad, ...] = ()
     queries: tuple[QueryLoad, ...] = ()
     batch_caps: Mapping[ModelName, int] = field(default_factory=dict)
@@ -56,15 +62,15 @@ class Planned:
     """A plan before it has backends' names, and what it was made from.
 
     ``loads`` are the sessions it serves (stages of queries included) at the rates expected;
-    ``unmet`` what the devices do not cover of them.
+    ``unmet`` what the devices do not cover of them, ``unplaced`` those that found no room at all.
     """
 
     loads: tuple[SessionLoad, ...]
-    choices: tuple[Choice, ...]
     nodes: tuple[Node, ...]
     infeasible: tuple[Infeasible, ...]
     splits: Splits
     unmet: Mapping[SessionName, float]
+    unplaced: tuple[Session, ...]
     devices_needed: Mapping[DeviceType, int]
     lower_bound: Mapping[DeviceType, float]
 
@@ -74,12 +80,12 @@ def make_plan(
     settings: PlannerSettings,
     *,
     splits: Splits | None = None,
-    keep: Callable[[Sequence[Choice]], Fleet | None] | None = None,
+    choose: Choose | None = None,
 ) -> Planned:
     """Plan the whole workload.
 
-    ``splits`` are those in force, which only a real gain displaces. ``keep`` may offer a fleet that
-    changes less than packing afresh would (placement.py); it is taken when it covers everything.
+    ``splits`` are those in force, which only a real gain displaces. ``choose`` is shown the fleet
+    packed afresh and may return one that changes less (retention.py).
     """
     loads, infeasible, budgets = _all_loads(workload, settings, splits or {})
     choices: list[Choice] = []
@@ -89,24 +95,23 @@ def make_plan(
             infeasible.append(choice)
         else:
             choices.append(choice)
-    fleet = keep(choices) if keep else None
     search = settings.search_duty_cycle
-    if fleet is None:
-        fleet = pack_fleet(choices, workload.devices, search=search)
+    fleet = pack_fleet(choices, workload.devices, search=search)
+    if choose is not None:
+        fleet = choose(choices, fleet)
     missing = fleet.missing
-    if not fleet.complete:
-        needed = fleet
+    if missing:
         fleet = squeeze(choices, workload.devices, search=search)
-        missing = needed.missing
+    placed = covered(fleet.nodes)
     refused = {entry.session for entry in infeasible}
     served = tuple(load for load in loads if load.session.name not in refused)
     return Planned(
         loads=served,
-        choices=tuple(choices),
         nodes=fleet.nodes,
         infeasible=tuple(infeasible),
         splits=budgets,
-        unmet=_unmet(served, fleet.nodes, settings),
+        unmet=_unmet(served, placed, settings),
+        unplaced=tuple(load.session for load in served if load.session.name not in placed),
         devices_needed=_needed(fleet.nodes, missing),
         lower_bound=lower_bound(served, workload),
     )
@@ -167,18 +172,23 @@ def _split(
     splits: Splits,
 ) -> tuple[str, dict[StageName, int]]:
     """The reason why the query cannot be served, or its budgets."""
-    options: dict[StageName, list[StageOption]] = {}
-    for stage in query.stages:
-        options[stage.name] = _stage_options(stage.model, workload, settings)
-        if not options[stage.name]:
-            return no_profile_reason(stage.model, workload.devices), {}
     headroom_rates = {stage: rate / settings.headroom for stage, rate in rates.items()}
-    split = split_query(query, headroom_rates, options, settings.split, splits.get(query.name))
+    previous = splits.get(query.name)
+    split = Split()
+    for source in filter(None, (workload.profile, workload.offline)):
+        options: dict[StageName, list[StageOption]] = {}
+        for stage in query.stages:
+            options[stage.name] = _stage_options(stage.model, source, workload, settings)
+            if not options[stage.name]:
+                return no_profile_reason(stage.model, workload.devices), {}
+        split = split_query(query, headroom_rates, options, settings.split, previous)
+        if not split.reason:
+            break
     return split.reason, dict(split.budgets_us)
 
 
 def _stage_options(
-    model: ModelName, workload: Workload, settings: PlannerSettings
+    model: ModelName, source: ProfileOf, workload: Workload, settings: PlannerSettings
 ) -> list[StageOption]:
     return [
         StageOption(
@@ -188,7 +198,7 @@ def _stage_options(
             network_us=settings.network_us,
         )
         for device in workload.devices
-        if (profile := workload.profile(model, device.type)) is not None
+        if (profile := source(model, device.type)) is not None
     ]
 
 
@@ -199,17 +209,9 @@ def _choice(
     rate = max(load.rate, settings.rate_min) / settings.headroom
     demands, reasons = [], []
     for device in workload.devices:
-        profile = workload.profile(session.model, device.type)
-        if profile is None:
+        demand, reason = _demand(session, rate, device, workload, settings)
+        if demand is None:
             continue
-        demand = make_demand(
-            session,
-            rate,
-            profile,
-            batch_cap=workload.batch_caps.get(session.model, profile.max_batch),
-            network_us=settings.network_us,
-        )
-        reason = infeasible_reason(demand, device)
         if reason:
             reasons.append((device.type, reason))
         else:
@@ -222,6 +224,32 @@ def _choice(
     return Infeasible(session.name, text)
 
 
+def _demand(
+    session: Session,
+    rate: float,
+    device: DeviceSpec,
+    workload: Workload,
+    settings: PlannerSettings,
+) -> tuple[Demand | None, str]:
+    """The demand on a device type and why it is infeasible there, if so; None: no profile."""
+    demand, reason = None, ""
+    for source in (workload.profile, workload.offline):
+        profile = source(session.model, device.type) if source is not None else None
+        if profile is None:
+            continue
+        demand = make_demand(
+            session,
+            rate,
+            profile,
+            batch_cap=workload.batch_caps.get(session.model, profile.max_batch),
+            network_us=settings.network_us,
+        )
+        reason = infeasible_reason(demand, device)
+        if not reason:
+            break
+    return demand, reason
+
+
 def no_profile_reason(model: ModelName, devices: Sequence[DeviceSpec]) -> str:
     """What to do about a model that was never measured on any device there is."""
     if not devices:
@@ -231,9 +259,8 @@ def no_profile_reason(model: ModelName, devices: Sequence[DeviceSpec]) -> str:
 
 
 def _unmet(
-    loads: Sequence[SessionLoad], nodes: Sequence[Node], settings: PlannerSettings
+    loads: Sequence[SessionLoad], rates: Mapping[SessionName, float], settings: PlannerSettings
 ) -> dict[SessionName, float]:
-    rates = covered(nodes)
     gaps = {load.session.name: load.rate - rates.get(load.session.name, 0.0) for load in loads}
     tolerance = settings.rate_min * 1e-3
     return {name: gap for name, gap in gaps.items() if gap > tolerance}

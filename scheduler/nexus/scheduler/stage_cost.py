@@ -69,14 +69,15 @@ def _lower(
             devices = rate / profile.throughput(batch)
             curve[index] = min(curve[index], option.price * devices)
     if cost is StageCost.GATHERED:
-        _lower_trickle(curve, option, epsilon_us)
+        _lower_trickle(curve, option, rate, epsilon_us)
 
 
-def _lower_trickle(curve: list[float], option: StageOption, epsilon_us: int) -> None:
+def _lower_trickle(curve: list[float], option: StageOption, rate: float, epsilon_us: int) -> None:
     """Too slow a stream to gather even one item: the device looks once per budget - l(1)."""
     latency_us = option.profile.latency_us(1)
     for index in range(len(curve)):
-        cycle_us = index * epsilon_us - option.overhead_us - latency_us
+        waits_us = index * epsilon_us - option.overhead_us - latency_us
+        cycle_us = min(waits_us, US_PER_S / rate)
         if cycle_us >= latency_us:
             curve[index] = min(curve[index], option.price * latency_us / cycle_us)
 

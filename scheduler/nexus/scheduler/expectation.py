@@ -1,0 +1,98 @@
+"""What rate to expect of every session and query: measured, declared, or carried over.
+
+The larger of the measured rate and the declared floor (``expected_rate``). A leader that has only
+just taken over has measured nothing yet; until it has, what the last plan provided counts too, so
+that a change of leader never shrinks the cluster.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nexus.core.cluster import Catalogue
+from nexus.core.names import SessionName, stage_session_name
+from nexus.core.plan import Plan
+from nexus.core.session import SessionLoad
+from nexus.scheduler.fan_out import FanOutEstimator
+from nexus.scheduler.planner import QueryLoad
+from nexus.scheduler.rates import RateEstimator
+from nexus.scheduler.settings import EpochSettings
+from nexus.scheduler.stage_rates import stage_rates
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """The load of the catalogue's sessions and queries."""
+
+    sessions: tuple[SessionLoad, ...]
+    queries: tuple[QueryLoad, ...]
+
+    def rates(self) -> dict[SessionName, float]:
+        """Items/s of every session, query stages included."""
+        rates = {load.session.name: load.rate for load in self.sessions}
+        for entry in self.queries:
+            for stage, rate in stage_rates(entry.query, entry.rate, entry.fan_outs).items():
+                rates[stage_session_name(entry.query.name, stage)] = rate
+        return rates
+
+
+def expect(
+    catalogue: Catalogue,
+    rates: RateEstimator,
+    fan_outs: FanOutEstimator,
+    carried: Mapping[str, float],
+) -> Expectation:
+    """The load expected now; ``carried`` are floors by session or query name."""
+    sessions = tuple(
+        SessionLoad(
+            session,
+            max(rates.rate(session.name), session.expected_rate, carried.get(session.name, 0.0)),
+        )
+        for session in catalogue.sessions
+    )
+    queries = []
+    for query in catalogue.queries:
+        measured = {
+            stage.name: fan_outs.fan_out(stage_session_name(query.name, stage.name))
+            for stage in query.stages
+        }
+        queries.append(
+            QueryLoad(
+                query=query,
+                rate=max(rates.rate(query.name), query.expected_rate, carried.get(query.name, 0.0)),
+                fan_outs={name: value for name, value in measured.items() if value is not None},
+            )
+        )
+    return Expectation(sessions, tuple(queries))
+
+
+def carried_rates(plan: Plan, catalogue: Catalogue, headroom: float) -> dict[str, float]:
+    """The rates that a published plan provides for, by session and query name."""
+    provided: dict[str, float] = dict(plan.unmet)
+    for backend in plan.backends:
+        for placement in backend.placements:
+            rate = placement.rate * headroom
+            provided[placement.session] = provided.get(placement.session, 0.0) + rate
+    for query in catalogue.queries:
+        provided[query.name] = max(
+            provided.get(stage_session_name(query.name, root.name), 0.0) / root.fan_out
+            if root.fan_out
+            else 0.0
+            for root in query.roots
+        )
+    return provided
+
+
+def drifted(
+    planned: Mapping[SessionName, float],
+    expected: Mapping[SessionName, float],
+    rates: RateEstimator,
+    settings: EpochSettings,
+) -> SessionName | None:
+    """The first session whose rate has left its allocation beyond what chance explains, if any."""
+    for session, rate in expected.items():
+        basis = planned.get(session, 0.0)
+        outside = rate > settings.rate_high * basis or rate < settings.rate_low * basis
+        chance = settings.sigmas * rates.deviation(max(rate, basis))
+        if outside and abs(rate - basis) > chance:
+            return session
+    return None

@@ -1,0 +1,104 @@
+"""Re-planning that keeps what still fits: the paper's incremental scheduling, section 6.1.
+
+A session keeps its backends while its rate lasts, fullest first; a device that overflows gives up
+its cheapest sessions until it fits; what is left over is packed into the room there is, then onto
+new devices. The result is taken unless packing afresh would save devices worth the movement.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from nexus.core.device import DeviceSpec
+from nexus.core.names import SessionName
+from nexus.core.plan import BackendPlan
+from nexus.scheduler.demand import BATCH_EPSILON, Demand
+from nexus.scheduler.fleet import Choice, Fleet, covered, pack_fleet
+from nexus.scheduler.packing import Node, fit, fit_any, memory_fits, residue_node, saturate
+
+
+def retained_fleet(
+    previous: Sequence[BackendPlan],
+    choices: Sequence[Choice],
+    devices: Sequence[DeviceSpec],
+    *,
+    search: bool,
+) -> Fleet:
+    """The previous nodes refitted to the new rates, and the rest packed around them.
+
+    ``previous`` must only name backends that are still there.
+    """
+    types = {device.type: device for device in devices}
+    shares = _shares(previous, {choice.name: choice for choice in choices})
+    kept = [
+        node
+        for plan, demands in zip(previous, shares, strict=True)
+        if plan.device in types
+        and (node := _refit(demands, types[plan.device], search=search)) is not None
+    ]
+    rates = covered(kept)
+    left = [_left(choice, rates.get(choice.name, 0.0)) for choice in choices]
+    rest = [choice for choice in left if choice is not None]
+    return pack_fleet(rest, devices, search=search, opened=kept)
+
+
+def _shares(
+    previous: Sequence[BackendPlan], choices: Mapping[SessionName, Choice]
+) -> list[tuple[Demand, ...]]:
+    """What each previous backend should now do of each of its sessions."""
+    rates: dict[tuple[int, SessionName], Demand] = {}
+    hosts: dict[SessionName, list[tuple[float, int, Demand]]] = {}
+    for index, plan in enumerate(previous):
+        for placement in plan.placements:
+            demand = _on_device(choices.get(placement.session), plan.device)
+            if demand is not None and placement.rate > 0:
+                hosts.setdefault(demand.name, []).append((-placement.rate, index, demand))
+    for name, entries in hosts.items():
+        left = choices[name].rate
+        entries.sort(key=lambda entry: entry[:2])
+        for position, (_, index, demand) in enumerate(entries):
+            dedicated = len(previous[index].placements) == 1
+            last = position == len(entries) - 1
+            most = demand.throughput if dedicated else -entries[position][0]
+            share = left if last and not dedicated else min(left, most)
+            if share > BATCH_EPSILON * demand.rate:
+                rates[index, name] = demand.at_rate(share)
+                left -= share
+    return [
+        tuple(rates[index, p.session] for p in plan.placements if (index, p.session) in rates)
+        for index, plan in enumerate(previous)
+    ]
+
+
+def _on_device(choice: Choice | None, device: str) -> Demand | None:
+    demands = choice.demands if choice is not None else ()
+    return next((demand for demand in demands if demand.profile.device == device), None)
+
+
+def _refit(demands: tuple[Demand, ...], device: DeviceSpec, *, search: bool) -> Node | None:
+    """The demands on one device; the cheapest are evicted until the rest fits."""
+    singles = [_alone(demand, device) for demand in demands]
+    while len(singles) > 1:
+        members = tuple(single.demands[0] for single in singles)
+        occupancy_min = sum(single.occupancy_min for single in singles)
+        shortest_us = min(single.duty_cycle_us for single in singles)
+        node = None
+        if memory_fits(members, device):
+            node = fit(members, shortest_us, device, occupancy_min)
+            if node is None and search:
+                node = fit_any(members, device, occupancy_min)
+        if node is not None:
+            return node
+        singles.remove(min(singles, key=lambda single: single.occupancy_min))
+    return singles[0] if singles else None
+
+
+def _alone(demand: Demand, device: DeviceSpec) -> Node:
+    """The demand on a device of its own, at most as much of it as one device does."""
+    if demand.rate >= demand.throughput * (1 - BATCH_EPSILON):
+        return saturate(demand.at_rate(demand.throughput), device)[0][0]
+    return residue_node(demand, device)
+
+
+def _left(choice: Choice, rate: float) -> Choice | None:
+    """What is still to be placed of a choice of which ``rate`` is covered."""
+    share = 1 - rate / choice.rate
+    return choice.scaled(share) if share > BATCH_EPSILON else None
