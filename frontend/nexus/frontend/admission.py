@@ -6,14 +6,15 @@ which batch a new item will be, and when that batch will be done. What the table
 frontends sharing the backend, a device slower than its profile) is learnt from promises missed.
 """
 
+import math
 from dataclasses import dataclass
 
 from nexus.core.routing import Route
 
-CAUTION_MAX = 4.0
-_CAUTION_RAISE = 1.1
+CAUTION_MAX = 32.0
+_CAUTION_RAISE = 1.2
 # One raise is taken back by about 500 answers in time: misses stay well below one in a hundred.
-_CAUTION_EASE = 0.9998
+_CAUTION_EASE = 0.9999
 # Share of the time left that admission does not spend: the way there and back, and jitter.
 _RESERVE = 0.03
 
@@ -23,7 +24,8 @@ class RouteLoad:
     """What one frontend has under way on one route, and what it learnt about it.
 
     ``next_start_us`` is when the oldest batch under way should start at the latest; ``caution``
-    multiplies expected waits.
+    is how many times more than its own items the frontend reckons with: of other frontends, or
+    because the device is slower than the table says.
     """
 
     outstanding: int = 0
@@ -37,13 +39,12 @@ class RouteLoad:
         On a route with nothing under way this is the plain batch latency: an eager backend starts
         at once, and one request must always get through, or nothing would be learnt.
         """
-        behind = (self.outstanding + items + route.batch - 1) // route.batch - 1
-        cycles_us = behind * route.duty_cycle_us + route.latency_us
         if self.outstanding == 0:
-            return cycles_us
+            return _batches(items, route) * route.duty_cycle_us + route.latency_us
+        ahead = _batches(self.caution * (self.outstanding + items), route)
         # A batch that is overdue is about to be done; it cannot have been done in the past.
         start_us = max(self.next_start_us - now_us, -route.latency_us)
-        return int((start_us + cycles_us) * self.caution)
+        return start_us + ahead * route.duty_cycle_us + route.latency_us
 
     def sent(self, route: Route, items: int, now_us: int) -> None:
         """Count ``items`` on their way."""
@@ -85,3 +86,8 @@ def was_promised(route: Route, left_us: int) -> bool:
     A caller may allow less; missing *that* says nothing about the backend.
     """
     return left_us >= route.duty_cycle_us + route.latency_us
+
+
+def _batches(items: float, route: Route) -> int:
+    """How many batches start before the one that holds the last of ``items``."""
+    return max(0, math.ceil(items / route.batch) - 1)

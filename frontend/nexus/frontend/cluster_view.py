@@ -66,6 +66,14 @@ class ClusterView:
         """The declared query of that name."""
         return self._queries.get(name)
 
+    def expected_wait_us(self, now_us: int) -> dict[SessionName, int]:
+        """How long one item of each session with a reachable backend would take."""
+        expected = {
+            name: dispatcher.expected_us(1, now_us, self.reachable)
+            for name, dispatcher in self._dispatchers.items()
+        }
+        return {name: wait_us for name, wait_us in expected.items() if wait_us is not None}
+
     def not_planned(self, owner: str) -> Outcome:
         """The refusal of what the table does not name."""
         if self.table.version == 0:

@@ -9,6 +9,7 @@ open is answered at once, and every open dispatch has a timeout: nothing can be 
 from collections.abc import Iterable
 from typing import assert_never
 
+from nexus.core.answer import StageResult
 from nexus.core.cluster import Catalogue, StageCount
 from nexus.core.names import BackendName, QueryName, SessionName, stage_session_name
 from nexus.core.query import Query, Stage
@@ -29,7 +30,6 @@ from nexus.frontend.outcomes import joined
 from nexus.frontend.query_deadlines import expected_finish_us, stage_deadlines_us
 from nexus.frontend.query_run import Call, QueryRun, StageStart
 from nexus.frontend.session_dispatcher import overloaded
-from nexus.frontend.stage_result import StageResult
 
 # The backend did not begin, and another may: repeating these repeats no work.
 _ELSEWHERE = (DropReason.NO_ROUTE, DropReason.DRAINING, DropReason.BACKEND_LOST)
@@ -94,6 +94,18 @@ class FrontendEngine:
     def stages(self) -> dict[SessionName, StageCount]:
         """Measured fan-out by stage session, since the start."""
         return self._counters.stages
+
+    def why_not(self, session: SessionName) -> str:
+        """Why a session is not served now, in words; empty when a backend serves it."""
+        dispatcher = self._view.dispatcher(session)
+        if dispatcher is None:
+            return self._view.not_planned(f"session {session!r}").message
+        refusal = dispatcher.unroutable(self._view.reachable)
+        return refusal.message if refusal else ""
+
+    def expected_wait_us(self, now_us: int) -> dict[SessionName, int]:
+        """How long one item of each served session would take, if it arrived now."""
+        return self._view.expected_wait_us(now_us)
 
     # The cluster.
 

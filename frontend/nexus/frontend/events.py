@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from nexus.core.answer import StageResult
 from nexus.core.cluster import Catalogue
 from nexus.core.names import BackendName, QueryName, SessionName
 from nexus.core.request import Dispatch, Outcome
 from nexus.core.routing import RoutingTable
-from nexus.frontend.stage_result import StageResult
 
 
 @dataclass(frozen=True, slots=True)

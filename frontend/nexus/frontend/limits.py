@@ -23,9 +23,6 @@ drop says more than ours, and needs the way back. Then it ends DEADLINE."""
 ANSWER_RESERVE_US = 2_000
 """Kept at the end of a query's time, so that a partial answer is still in time."""
 
-MESSAGE_BYTES_MAX = 64 << 20
-"""One gRPC message; larger ones end RESOURCE_EXHAUSTED (grpc's default of 4 MiB is less than one
-raw 1080p frame)."""
 
 STREAM_IN_FLIGHT_MAX = 16
 """Requests of one stream under way at once; a query stream refuses more with QUEUE_FULL, an

@@ -8,20 +8,21 @@ The rules:
   ``fan_out_max`` of each parent call are taken; the others are counted as skipped.
 - The crops of a stage travel together: one dispatch with the frame once and their regions.
 - An item that fails below the roots costs only itself and what would have followed it: the query
-  still succeeds, and its stage's result names the failed items. A stage whose parents gave nothing
-  but failures is not run and says UPSTREAM.
+  still succeeds, and its stage's result counts the failed items and names them in its message. The
+  stage itself counts as failed only when no item gave a result. A stage whose parents all failed is
+  not run and says UPSTREAM.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from nexus.core.answer import StageResult
 from nexus.core.finding import Finding, Region
 from nexus.core.names import StageName
 from nexus.core.query import Per, Query, Stage
 from nexus.core.request import DropReason, ItemResult, Outcome
 from nexus.frontend.limits import STAGE_ITEMS_MAX
 from nexus.frontend.outcomes import joined_tensors
-from nexus.frontend.stage_result import StageResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +134,8 @@ class QueryRun:
         """The outcome of a query that is finished without a failure; its times are sums."""
         results = self.results({})
         return Outcome(
-            queue_us=sum(result.queue_us for result in results),
-            execute_us=sum(result.execute_us for result in results),
+            queue_us=sum(result.outcome.queue_us for result in results),
+            execute_us=sum(result.outcome.execute_us for result in results),
         )
 
     def results(self, budgets_us: dict[StageName, int]) -> tuple[StageResult, ...]:
@@ -225,18 +226,24 @@ def _result(stage: StageName, progress: _Progress, budget_us: int) -> StageResul
     answered = [progress.outcomes[first] for first in sorted(progress.outcomes)]
     crops = tuple(region for region in progress.regions if region is not None)
     whole = len(crops) != len(progress.regions)
+    reason = progress.reason
+    if failures and progress.gave_nothing:
+        reason = failures[0][1].reason
+    outcome = Outcome(
+        reason=reason,
+        message="; ".join(f"item {position}: {failed.message}" for position, failed in failures),
+        items=tuple(result or ItemResult() for result in progress.results),
+        tensors=() if failures else joined_tensors([part.tensors for part in answered]),
+        queue_us=max((part.queue_us for part in answered), default=0),
+        execute_us=max((part.execute_us for part in answered), default=0),
+        batch=max((part.batch for part in answered), default=0),
+    )
     return StageResult(
         stage=stage,
-        reason=failures[0][1].reason if failures else progress.reason,
-        message="; ".join(f"item {position}: {outcome.message}" for position, outcome in failures),
-        items=tuple(result or ItemResult() for result in progress.results),
+        outcome=outcome,
         regions=() if whole else crops,
-        tensors=() if failures else joined_tensors([outcome.tensors for outcome in answered]),
-        skipped=progress.skipped,
-        failed=len(failures),
         budget_us=budget_us,
         latency_us=progress.finished_us - progress.started_us,
-        queue_us=max((outcome.queue_us for outcome in answered), default=0),
-        execute_us=max((outcome.execute_us for outcome in answered), default=0),
-        batch=max((outcome.batch for outcome in answered), default=0),
+        skipped_items=progress.skipped,
+        failed_items=len(failures),
     )

@@ -108,6 +108,12 @@ class SessionDispatcher:
             default=None,
         )
 
+    def unroutable(self, reachable: Collection[BackendName]) -> Outcome | None:
+        """The refusal when no reachable backend serves the session; None when one does."""
+        if any(route.backend in reachable for route in self._router.routes):
+            return None
+        return self._no_route()
+
     def _next(
         self, routes: list[Route], items: int, left_us: int, now_us: int, batch_max: int
     ) -> tuple[Route | None, int]:

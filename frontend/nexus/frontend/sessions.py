@@ -32,6 +32,8 @@ class SessionDirectory:
         known = {s.name: KnownSession(s.name, s.model, s.slo_us) for s in catalogue.sessions}
         known |= {s.session: KnownSession(s.session, s.model, s.slo_us) for s in table.sessions}
         self._by_name = known
+        planned = {routes.session for routes in table.sessions}
+        self.planned = tuple(known[name] for name in sorted(planned))
         self._by_model: dict[ModelName, list[KnownSession]] = {}
         for session in sorted(known.values(), key=lambda s: (s.slo_us, s.name)):
             if "/" not in session.name:
@@ -47,6 +49,10 @@ class SessionDirectory:
                 reason="unknown_session",
             )
         return session
+
+    def names_of(self, model: ModelName) -> tuple[SessionName, ...]:
+        """All sessions of a model, those of query stages too."""
+        return tuple(sorted(s.name for s in self._by_name.values() if s.model == model))
 
     def of_model(self, model: ModelName, within_us: int | None) -> KnownSession:
         """The loosest session that answers ``within_us``, or the tightest there is.
