@@ -6,12 +6,13 @@ from typing import Self
 
 from nexus.client import operations
 from nexus.client.async_frame_stream import AsyncFrameStream
-from nexus.client.connection import MESSAGE_BYTES_MAX, settings_for
+from nexus.client.connection import settings_for
 from nexus.client.frame_window import FrameWindow, Keep
 from nexus.client.inputs import Frame, Inputs
 from nexus.client.results import InferResult, ModelInfo, ModelMetadata, QueryResult
 from nexus.client.retry import RetryPolicy
 from nexus.client.transport import AsyncTransport
+from nexus.rpc.limits import MESSAGE_BYTES_MAX
 
 
 class AsyncClient:

@@ -5,13 +5,14 @@ from types import TracebackType
 from typing import Self
 
 from nexus.client import operations
-from nexus.client.connection import MESSAGE_BYTES_MAX, settings_for
+from nexus.client.connection import settings_for
 from nexus.client.frame_stream import FrameStream
 from nexus.client.frame_window import FrameWindow, Keep
 from nexus.client.inputs import Frame, Inputs
 from nexus.client.results import InferResult, ModelInfo, ModelMetadata, QueryResult
 from nexus.client.retry import RetryPolicy
 from nexus.client.transport import Transport
+from nexus.rpc.limits import MESSAGE_BYTES_MAX
 
 
 class Client:

@@ -7,11 +7,9 @@ from typing import Generic, TypeVar
 
 from nexus.client.stubs import Stubs
 from nexus.core.errors import InvalidArgumentError
+from nexus.rpc.limits import channel_options
 
 CONNECTIONS_MAX = 64
-MESSAGE_BYTES_MAX = 64 * 1024 * 1024
-KEEPALIVE_MS = 20_000
-KEEPALIVE_TIMEOUT_MS = 5_000
 RECONNECT_FIRST_MS = 100
 RECONNECT_LIMIT_MS = 2_000
 
@@ -28,7 +26,7 @@ class ConnectionSettings:
 
     addresses: tuple[str, ...]
     connections: int = 1
-    message_bytes_max: int = MESSAGE_BYTES_MAX
+    message_bytes_max: int
 
     def __post_init__(self) -> None:
         """Raise InvalidArgumentError on no or malformed addresses, or a count out of range."""
@@ -44,15 +42,9 @@ class ConnectionSettings:
             )
 
     def channel_options(self) -> list[tuple[str, int]]:
-        """GRPC's options. Each channel has a subchannel pool of its own, or all would share one.
-
-        Keepalive finds a server that hangs, or a network that swallows packets, within seconds.
-        """
+        """Options of a channel, with a subchannel pool of its own: else all would share one."""
         return [
-            ("grpc.max_send_message_length", self.message_bytes_max),
-            ("grpc.max_receive_message_length", self.message_bytes_max),
-            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-            ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+            *channel_options(self.message_bytes_max),
             ("grpc.initial_reconnect_backoff_ms", RECONNECT_FIRST_MS),
             ("grpc.min_reconnect_backoff_ms", RECONNECT_FIRST_MS),
             ("grpc.max_reconnect_backoff_ms", RECONNECT_LIMIT_MS),

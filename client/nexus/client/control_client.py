@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from nexus.client import operations
-from nexus.client.connection import MESSAGE_BYTES_MAX, settings_for
+from nexus.client.connection import settings_for
 from nexus.client.results import Applied, Description
 from nexus.client.retry import RetryPolicy
 from nexus.client.transport import AsyncTransport, Transport
@@ -13,6 +13,7 @@ from nexus.core.cluster import ClusterView
 from nexus.core.plan import Plan
 from nexus.core.routing import RoutingTable
 from nexus.rpc.convert_control import Declared
+from nexus.rpc.limits import MESSAGE_BYTES_MAX
 
 
 class ControlClient:

@@ -113,7 +113,7 @@ def _tensor(name: str, value: InputValue) -> Tensor:
 
 def _tensor_of_array(name: str, array: Array) -> Tensor:
     if array.dtype.kind in _BYTES_KINDS:
-        return _bytes_tensor(name, array.shape, list(_flatten(name, array.tolist())))  # type: ignore[attr-defined] # numpy has it
+        return _bytes_tensor(name, array.shape, list(flatten(name, array.tolist())))  # type: ignore[attr-defined] # numpy has it
     datatype = _ARRAY_DATATYPES.get(array.dtype.name)
     if datatype is None:
         raise InvalidArgumentError(
@@ -126,8 +126,8 @@ def _tensor_of_array(name: str, array: Array) -> Tensor:
 
 
 def _tensor_of_list(name: str, value: Sequence[Any]) -> Tensor:
-    shape = _shape(name, value)
-    flat = list(_flatten(name, value))
+    shape = nested_shape(name, value)
+    flat = list(flatten(name, value))
     kinds = {type(item) for item in flat}
     if kinds <= {str, bytes}:
         return _bytes_tensor(name, shape, flat)
@@ -149,14 +149,15 @@ def _bytes_tensor(name: str, shape: tuple[int, ...], elements: Sequence[Any]) ->
     return Tensor(name, DataType.BYTES, tuple(shape), pack_bytes_elements(encoded))
 
 
-def _shape(name: str, value: Any, depth: int = 0) -> tuple[int, ...]:
+def nested_shape(name: str, value: Any, depth: int = 0) -> tuple[int, ...]:
+    """The shape of nested lists; raise InvalidArgumentError when they are ragged or too deep."""
     if not isinstance(value, list | tuple):
         return ()
     if depth == DEPTH_MAX:
         raise InvalidArgumentError(
             f"input {name!r}: lists nest more than {DEPTH_MAX} deep", reason="invalid_shape"
         )
-    shapes = {_shape(name, item, depth + 1) for item in value}
+    shapes = {nested_shape(name, item, depth + 1) for item in value}
     if len(shapes) > 1:
         raise InvalidArgumentError(
             f"input {name!r}: the list is ragged, its parts have shapes "
@@ -166,10 +167,11 @@ def _shape(name: str, value: Any, depth: int = 0) -> tuple[int, ...]:
     return (len(value), *(shapes.pop() if shapes else ()))
 
 
-def _flatten(name: str, value: Any) -> Iterator[Any]:
+def flatten(name: str, value: Any) -> Iterator[Any]:
+    """The scalars of nested lists; raise InvalidArgumentError at anything else."""
     if isinstance(value, list | tuple):
         for item in value:
-            yield from _flatten(name, item)
+            yield from flatten(name, item)
     elif isinstance(value, bool | int | float | str | bytes):
         yield value
     else:

@@ -1,0 +1,40 @@
+"""``nexus plan``: what a load needs, without a cluster."""
+
+import argparse
+from pathlib import Path
+
+from nexus.cli.output import print_json
+from nexus.core.profile import Profile
+from nexus.scheduler.explain import plan_text
+from nexus.scheduler.plan_scenario import plan_json, plan_scenario
+from nexus.scheduler.scenario_file import read_scenario
+
+EXAMPLE = """\
+  nexus plan -f two-resnets.yaml
+  nexus plan -f two-resnets.yaml --policy nexus --json"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("-f", "--file", type=Path, required=True, help="a scenario file")
+    parser.add_argument(
+        "--policy", metavar="NAME", help="default, nexus, nexus-without-NAME (default: the file's)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the plan; an infeasible session is part of a plan, not a failure."""
+    result = plan_scenario(read_scenario(arguments.file, read_profile), arguments.policy)
+    if arguments.json:
+        print_json(plan_json(result))
+    else:
+        print(plan_text(result))
+    return 0
+
+
+def read_profile(path: Path, model: str, device: str) -> Profile:
+    """A profile file, for the scheduler, which must not know the profiler."""
+    from nexus.profiler.catalogue import read_any  # noqa: PLC0415 - only where a file is named
+
+    return read_any(path, model=model, device=device).profile()
