@@ -5,20 +5,26 @@ purpose: a session's promise is kept by all frontends together, so its panels ne
 """
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from nexus.core.request import DropReason
 from nexus.deploy import dashboard
 from nexus.deploy.board import ROWS
 from nexus.deploy.board.panel import Unit
 from nexus.deploy.outcomes import BROKEN, CALLER, REFUSED
+from nexus.deploy.promql import without_variables
 
 BOARD: dict[str, Any] = json.loads(dashboard.PATH.read_text())
 PANELS: list[dict[str, Any]] = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
+PROMTOOL = shutil.which("promtool")
 COUNTER_SUFFIXES = ("_total", "_bucket", "_sum", "_count")
 
 
@@ -97,6 +103,22 @@ def test_dashboard_query_aggregates_and_rates_counters(title: str, expression: s
         assert "rate(" in expression or "increase(" in expression, (counter, title)
     windows = expression.count("[")
     assert windows == expression.count("[$__rate_interval]"), "target-rate-interval"
+
+
+@pytest.mark.skipif(
+    PROMTOOL is None, reason="promtool is not installed (tools/install_test_servers.sh)"
+)
+def test_dashboard_queries_are_accepted_by_promtool(tmp_path: Path) -> None:
+    assert PROMTOOL is not None
+    rules = [
+        {"record": f"query:{number}", "expr": without_variables(expression, "1m")}
+        for number, (_, expression) in enumerate(expressions())
+    ]
+    file = tmp_path / "queries.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    command = [PROMTOOL, "check", "rules", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_outcomes_put_every_drop_reason_in_exactly_one_class() -> None:

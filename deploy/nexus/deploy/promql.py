@@ -51,5 +51,12 @@ def aggregate(how: str, spec: MetricSpec, *by: str, where: str = "") -> str:
     return f"{how}{_by(by)} ({select(spec, where)})"
 
 
+def without_variables(expression: str, window: str) -> str:
+    """The expression as one would type it into Prometheus: everything chosen, a fixed window."""
+    return (
+        expression.replace(RATE_WINDOW, window).replace("$session", ".*").replace("$instance", ".*")
+    )
+
+
 def _by(labels: tuple[str, ...]) -> str:
     return f" by ({', '.join(labels)})" if labels else ""
