@@ -1,0 +1,1 @@
+"""Demonstrations on real input: so far the street query (see demo/README.md)."""
