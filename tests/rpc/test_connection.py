@@ -129,14 +129,18 @@ async def exchange() -> None:
 
 def send_until_refused(connection: FrameConnection, content: Tensor) -> int:
     """How many replies were taken before one was refused."""
-    for number in range(100):
+    taken = 0
+    refusal: RefusedError | None = None
+    while refusal is None:
+        assert taken < 100, "nothing was refused"
         try:
-            connection.send(Reply(number, Outcome(tensors=(content,))))
+            connection.send(Reply(taken, Outcome(tensors=(content,))))
+            taken += 1
         except RefusedError as error:
-            assert error.reason == "queue_full"
-            assert connection.peer in error.message
-            return number
-    raise AssertionError("nothing was refused")
+            refusal = error
+    assert refusal.reason == "queue_full"
+    assert connection.peer in refusal.message
+    return taken
 
 
 async def stalled_reader() -> None:
