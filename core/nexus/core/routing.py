@@ -9,8 +9,9 @@ from nexus.core.names import BackendName, ModelName, SessionName
 class Route:
     """One backend of a session. ``rate`` (items/s) is its dispatch weight.
 
-    ``address`` is ``host:port`` of the internal hop; ``batch`` and ``duty_cycle_us`` tell the
-    frontend how fast the backend works through this session, which admission needs.
+    ``address`` is ``host:port`` of the internal hop. ``batch`` and ``duty_cycle_us`` tell the
+    frontend how fast the backend can work through this session, which admission needs: one batch
+    each time all sessions of the device have had their full batch.
     """
 
     backend: BackendName

@@ -137,12 +137,17 @@ def _session_routes(
 
 
 def _route(plan: BackendPlan, placement: Placement, status: BackendStatus) -> Route:
+    """What admission goes by is how fast the backend *can* turn over, not how slowly it may.
+
+    Backends are eager: a cycle of full batches takes the work in it, which is occupancy times the
+    duty cycle. By the planned cycle a half-empty device would refuse what it has time for.
+    """
     return Route(
         backend=plan.backend,
         address=status.address,
         rate=placement.rate,
         batch=placement.batch,
-        duty_cycle_us=plan.duty_cycle_us,
+        duty_cycle_us=max(round(plan.duty_cycle_us * plan.occupancy), placement.latency_us),
         latency_us=placement.latency_us,
     )
 
