@@ -67,6 +67,8 @@ class EngineDriver:
         self._clock = clock
         self._on_dispatched = on_dispatched
         self._pending: dict[int, _Pending] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._sent: dict[int, tuple[SessionName, BackendName]] = {}
         self._last_request_id = 0
         self._events: deque[events.Event] = deque()
@@ -105,6 +107,10 @@ class EngineDriver:
             self._handling = False
         self._set_timer()
 
+    async def idle(self) -> None:
+        """Wait until nothing is under way."""
+        await self._idle.wait()
+
     def close(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
@@ -115,6 +121,7 @@ class EngineDriver:
     ) -> Ended:
         future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self._pending[request_id] = _Pending(tensors, future, self.now_us(), deadline_us)
+        self._idle.clear()
         self.tell(event)
         try:
             return await future
@@ -174,6 +181,8 @@ class EngineDriver:
 
     def _answer(self, effect: events.Answer, now_us: int) -> None:
         pending = self._pending.pop(effect.request_id)
+        if not self._pending:
+            self._idle.set()
         if not pending.future.done():
             latency_us = now_us - pending.arrived_us
             slack_us = pending.deadline_us - now_us

@@ -1,6 +1,7 @@
 """What both services share: the catalogue indexed by name, the engine, and who counts."""
 
-from nexus.core.clock import Clock
+from collections.abc import Callable
+
 from nexus.core.cluster import Catalogue
 from nexus.core.errors import NotFoundError
 from nexus.core.model import Model
@@ -18,13 +19,18 @@ from nexus.telemetry.frontend import FrontendMetrics
 class FrontDesk:
     """Looks up what requests name, hands them to the engine, and counts how they ended."""
 
-    def __init__(self, driver: EngineDriver, metrics: FrontendMetrics, wall_clock: Clock) -> None:
-        """Begin knowing nothing; ``refresh`` after every change of catalogue or table."""
+    def __init__(
+        self, driver: EngineDriver, metrics: FrontendMetrics, wall_us: Callable[[], int]
+    ) -> None:
+        """Begin knowing nothing; ``refresh`` after every change of catalogue or table.
+
+        ``wall_us`` is the time of day, for statistics that people read.
+        """
         self.driver = driver
         self.statistics = ModelStatistics()
         self.sessions = SessionDirectory(Catalogue(), driver.engine.table)
         self._metrics = metrics
-        self._wall_clock = wall_clock
+        self._wall_us = wall_us
         self._models: dict[ModelName, Model] = {}
         self._queries: dict[QueryName, Query] = {}
 
@@ -92,8 +98,7 @@ class FrontDesk:
         """Run a request to its end and count it."""
         ended = await self.driver.infer(session.name, tensors, items, deadline_us)
         outcome = ended.outcome
-        wall_us = self._wall_clock.now_us()
-        self.statistics.count(model.name, items, outcome, ended.latency_us, wall_us)
+        self.statistics.count(model.name, items, outcome, ended.latency_us, self._wall_us())
         self._metrics.answered(session.name, model.name, outcome, ended.latency_us, ended.slack_us)
         return outcome
 

@@ -1,0 +1,165 @@
+"""The frontend server: puts engine, links, store and gRPC services together, and takes them down.
+
+Life: listen -> read a table and the catalogue -> SERVING -> (SIGTERM) NOT_SERVING and DRAINING ->
+everything under way is answered -> stop.
+"""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+
+from nexus.core.clock import MonotonicClock
+from nexus.core.cluster import FrontendReport
+from nexus.frontend import events, inference_service, query_service
+from nexus.frontend.backend_links import BackendLinks
+from nexus.frontend.cluster_feed import ClusterFeed
+from nexus.frontend.driver import EngineDriver
+from nexus.frontend.engine import FrontendEngine
+from nexus.frontend.front_desk import FrontDesk
+from nexus.frontend.inference_service import InferenceService
+from nexus.frontend.query_service import QueryService
+from nexus.frontend.settings import FrontendSettings
+from nexus.inference.open_inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+from nexus.rpc.server import RpcServer
+from nexus.store.base import Store
+from nexus.store.cluster import ClusterStore
+from nexus.telemetry.frontend import FrontendMetrics
+from nexus.telemetry.server import MetricsServer, serve_metrics
+from nexus.v1.query_pb2_grpc import add_QueryServiceServicer_to_server
+
+DRAIN_S_MAX = 30.0
+"""How long what is under way may take to be answered after SIGTERM; then calls are cancelled."""
+
+STOP_GRACE_S = 2.0
+_SERVICES = ("", inference_service.SERVICE_NAME, query_service.SERVICE_NAME)
+
+_log = logging.getLogger(__name__)
+
+
+class FrontendServer:
+    """One frontend process. ``start``, then ``drain``, then ``close``."""
+
+    def __init__(self, settings: FrontendSettings, store: Store) -> None:
+        """Put the parts together; the server owns ``store`` from now on."""
+        self._settings = settings
+        self._store = store
+        self._cluster = ClusterStore(store, settings.cluster)
+        self._clock = MonotonicClock()
+        # Differs at every start, also after a restart within the report's life in the store.
+        self._incarnation = time.time_ns() // 1_000
+        self._metrics = FrontendMetrics()
+        self._driver = EngineDriver(FrontendEngine(), self._clock, self._metrics.dispatched)
+        self._links = BackendLinks(settings.name, self._driver.tell)
+        self._driver.sender = self._links
+        self._desk = FrontDesk(self._driver, self._metrics, lambda: time.time_ns() // 1_000)
+        self._feed = ClusterFeed(
+            self._cluster, self._read_table, self._read_catalogue, self._report
+        )
+        self._rpc = RpcServer()
+        self._metrics_server: MetricsServer | None = None
+        self._table_read_us = self._clock.now_us()
+        self._catalogue_read = False
+
+    @property
+    def grpc_address(self) -> str:
+        """``HOST:PORT`` of gRPC, once started."""
+        return self._rpc.address
+
+    @property
+    def ready_line(self) -> str:
+        """The line that tells whoever started the process where it listens."""
+        assert self._metrics_server is not None
+        metrics = f"{self._settings.metrics_listen.host}:{self._metrics_server.port}"
+        return (
+            f"ready component=frontend name={self._settings.name} grpc={self._rpc.address} "
+            f"metrics={metrics}"
+        )
+
+    async def start(self) -> None:
+        """Listen and begin to follow the store; raise a NexusError when an address is taken."""
+        self._metrics_server = serve_metrics(
+            self._metrics.registry,
+            self._settings.metrics_listen.host,
+            self._settings.metrics_listen.port,
+        )
+        self._rpc.add(
+            add_GRPCInferenceServiceServicer_to_server,
+            InferenceService(self._desk),
+            inference_service.SERVICE_NAME,
+        )
+        self._rpc.add(
+            add_QueryServiceServicer_to_server,
+            QueryService(self._desk),
+            query_service.SERVICE_NAME,
+        )
+        await self._rpc.start(str(self._settings.listen))
+        self._feed.start()
+
+    async def drain(self) -> None:
+        """Refuse everything new, and wait until what is under way is answered."""
+        self._driver.tell(events.Drain())
+        self._set_health()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S_MAX):
+                await self._driver.idle()
+        _log.info("drained", extra={"left": self._driver.engine.in_flight})
+
+    async def close(self) -> None:
+        """Stop everything, in the order in which nothing is missed by the parts still running."""
+        await self._rpc.stop(STOP_GRACE_S)
+        await self._feed.close()
+        await self._links.close()
+        self._driver.close()
+        if self._feed.store_up:
+            await self._cluster.forget_frontend(self._settings.name)
+        await self._store.close()
+        if self._metrics_server is not None:
+            await asyncio.to_thread(self._metrics_server.close)
+
+    async def _read_table(self) -> None:
+        table = await self._cluster.table()
+        self._table_read_us = self._clock.now_us()
+        before = self._driver.engine.table
+        if (table.fence, table.version) == (before.fence, before.version):
+            return
+        self._driver.tell(events.TableChanged(table))
+        in_use = self._driver.engine.table
+        self._links.follow(in_use)
+        self._desk.refresh()
+        self._set_health()
+        _log.info("table in use", extra={"version": in_use.version, "epoch": in_use.epoch})
+        await self._feed.report_now()
+
+    async def _read_catalogue(self) -> None:
+        catalogue = await self._cluster.catalogue()
+        if self._catalogue_read and catalogue.version == self._driver.engine.catalogue.version:
+            return
+        self._catalogue_read = True
+        self._driver.tell(events.CatalogueChanged(catalogue))
+        self._desk.refresh()
+        self._set_health()
+
+    def _set_health(self) -> None:
+        serving = self._desk.ready and self._catalogue_read
+        for service in _SERVICES:
+            self._rpc.health.set(service, serving=serving)
+
+    def _report(self) -> FrontendReport:
+        """The report, each second; the gauges that only matter to a scrape go with it."""
+        engine, now_us = self._driver.engine, self._clock.now_us()
+        self._metrics.in_flight(engine.in_flight)
+        self._metrics.table(engine.table.version, now_us - self._table_read_us)
+        self._metrics.store_up(self._feed.store_up)
+        for session, wait_us in engine.expected_wait_us(now_us).items():
+            self._metrics.expected_wait(session, wait_us)
+        port = self._rpc.address.rpartition(":")[2]
+        return FrontendReport(
+            frontend=self._settings.name,
+            incarnation=self._incarnation,
+            address=f"{self._settings.advertise}:{port}",
+            at_us=now_us,
+            table_version=engine.table.version,
+            arrivals=engine.arrivals,
+            stages=engine.stages,
+        )

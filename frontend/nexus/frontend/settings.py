@@ -1,0 +1,98 @@
+"""How a frontend is started: flags, and ``NEXUS_*`` environment variables of the same names."""
+
+import argparse
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nexus.core.errors import InvalidArgumentError
+from nexus.core.names import FrontendName, require_name
+from nexus.store.cluster import DEFAULT_CLUSTER
+
+PORT_MAX = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendSettings:
+    """``advertise`` is the host that others reach this process by."""
+
+    listen: Address
+    metrics_listen: Address
+    store: str
+    cluster: str
+    name: FrontendName
+    advertise: str
+    log_level: str = "info"
+
+
+def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> FrontendSettings:
+    """Flags win over environment variables; both over the defaults.
+
+    Raises:
+        InvalidArgumentError: an address is not HOST:PORT or a name is not a name.
+        SystemExit: on ``--help`` and on unknown flags, as argparse has it.
+    """
+    flags = _parser(environment).parse_args(arguments)
+    require_name("frontend", flags.name)
+    require_name("cluster", flags.cluster)
+    listen = parse_address("--listen", flags.listen)
+    return FrontendSettings(
+        listen=listen,
+        metrics_listen=parse_address("--metrics-listen", flags.metrics_listen),
+        store=flags.store,
+        cluster=flags.cluster,
+        name=flags.name,
+        advertise=flags.advertise or _advertised(listen.host),
+        log_level=flags.log_level,
+    )
+
+
+def parse_address(flag: str, text: str) -> Address:
+    """``HOST:PORT``; raise InvalidArgumentError naming the flag when it is not."""
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= PORT_MAX):
+        raise InvalidArgumentError(
+            f"{flag} {text!r} is not HOST:PORT with a port of 0..{PORT_MAX}",
+            reason="invalid_address",
+        )
+    return Address(host, int(port))
+
+
+def _advertised(host: str) -> str:
+    return socket.gethostname() if host in {"0.0.0.0", "[::]"} else host  # noqa: S104 - compared
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nexus frontend",
+        description="Admit, route and answer inference requests and queries.",
+        epilog="example: nexus frontend --listen 127.0.0.1:8001 --store redis://127.0.0.1:6379",
+    )
+
+    def add(flag: str, default: str, text: str) -> None:
+        variable = f"NEXUS_{flag.upper().replace('-', '_')}"
+        parser.add_argument(
+            f"--{flag}",
+            default=environment.get(variable, default),
+            help=f"{text} (default %(default)s; or {variable})",
+        )
+
+    add("listen", "127.0.0.1:8001", "HOST:PORT for gRPC; port 0 takes a free one")
+    add("metrics-listen", "127.0.0.1:8002", "HOST:PORT for Prometheus")
+    add("store", "redis://127.0.0.1:6379", "URL of the store")
+    add("cluster", DEFAULT_CLUSTER, "name of the cluster")
+    add("name", socket.gethostname(), "name of this frontend, unique in the cluster")
+    add("advertise", "", "host that others reach this process by")
+    add("log-level", "info", "debug, info, warning or error")
+    return parser
