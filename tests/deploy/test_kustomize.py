@@ -248,6 +248,32 @@ def allowed(overlay: str, policy: str, direction: str) -> Iterator[tuple[set[str
 
 
 @each_overlay
+def test_kustomize_every_pod_may_ask_the_clusters_dns(overlay: str) -> None:
+    policy = named(overlay, "NetworkPolicy", "dns")["spec"]
+    assert policy["podSelector"] == {}
+    (rule,) = policy["egress"]
+    assert rule["to"] == [
+        {"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    ]
+
+
+@each_overlay
+def test_kustomize_pods_carry_the_labels_that_monitoring_selects(overlay: str) -> None:
+    (monitor,) = (
+        one for one in yaml.safe_load_all(render("monitoring")) if one["kind"] == "PodMonitor"
+    )
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    selector = monitor["spec"]["selector"]
+    (expression,) = selector["matchExpressions"]
+    assert set(expression["values"]) == set(SERVERS)
+    for workload in servers(overlay):
+        assert selects(selector["matchLabels"], workload)
+        assert endpoint["port"] in ports(workload)
+        annotations = workload["spec"]["template"]["metadata"]["annotations"]
+        assert annotations["prometheus.io/port"] == str(ports(workload)["metrics"])
+
+
+@each_overlay
 def test_kustomize_policies_let_each_flow_through_at_both_ends(overlay: str) -> None:
     default = named(overlay, "NetworkPolicy", "default-deny")["spec"]
     assert default["podSelector"] == {}

@@ -1,0 +1,232 @@
+"""Every dashboard query returns data from a real Prometheus that scrapes a live local cluster.
+
+A panel that names a metric nobody sets, or a label it does not carry, looks right in review and
+stays empty for ever. Here each query runs against servers under load, some of whose callers leave
+too little time to be served, so that there are drops to show.
+"""
+
+import contextlib
+import io
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from nexus.cli.cluster_file import ClusterFile, read_cluster_file
+from nexus.client import Client, ControlClient
+from nexus.core.errors import NexusError
+from nexus.core.model import EngineKind, Model
+from nexus.core.profile import linear_profile
+from nexus.core.query import Query, Stage
+from nexus.core.session import Session
+from nexus.core.tensor import DataType, TensorSpec
+from nexus.deploy.board import ROWS
+from nexus.deploy.generated import DEPLOY
+from nexus.deploy.promql import without_variables
+from nexus.rpc.convert_control import Declared
+
+PROMETHEUS = shutil.which("prometheus")
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.integration,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(
+        PROMETHEUS is None, reason="prometheus is not installed (tools/install_test_servers.sh)"
+    ),
+]
+
+START_S = 120.0
+DATA_S = 90.0
+"""Long enough for the second epoch, which reports measured fan-out and rates."""
+TIMEOUTS_S = (1.0, 1.0, 0.02, 0.012, 0.004)
+"""Enough, and less and less: some is refused at admission, some dropped in a backend's queue."""
+DEVICE = "v100"
+SESSION = "classify@100ms"
+QUERY = "watch"
+
+EXPRESSIONS = [
+    pytest.param(series.expression, id=f"{panel.title}: {series.legend}")
+    for row in ROWS
+    for panel in row.panels
+    for series in panel.series
+]
+
+
+def model(name: str) -> Model:
+    return Model(
+        name=name,
+        engine=EngineKind.EMULATED,
+        inputs=(TensorSpec("input", DataType.FP32, (4,)),),
+        outputs=(TensorSpec("output", DataType.FP32, (2,)),),
+    )
+
+
+def resources() -> list[Declared]:
+    """A session, and a query of two stages."""
+    names = ("classify", "detect", "embed")
+    return [
+        *(model(name) for name in names),
+        *(linear_profile(name, DEVICE, 1_000, 5_000, 32, memory_bytes=1 << 28) for name in names),
+        Session(model="classify", slo_us=100_000, name=SESSION, expected_rate=20),
+        Query(
+            name=QUERY,
+            slo_us=300_000,
+            expected_rate=10,
+            stages=(
+                Stage(name="detect", model="detect"),
+                Stage(name="embed", model="embed", after=("detect",)),
+            ),
+        ),
+    ]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterFile]:
+    directory = tmp_path_factory.mktemp("cluster")
+    nexus = Path(sys.executable).with_name("nexus")
+    command = [str(nexus), "up", "--devices", f"emulated:{DEVICE}:2", "--dir", str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            wait_for_ready(process)
+            yield read_cluster_file(directory)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+
+
+def wait_for_ready(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout is not None
+    killer = threading.Timer(START_S, process.kill)
+    killer.start()
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("ready"):
+            killer.cancel()
+            return
+    pytest.fail(f"nexus up did not become ready: {''.join(said)}")
+
+
+@pytest.fixture(scope="module")
+def load(cluster: ClusterFile) -> Iterator[None]:
+    """Requests and frames all the while, some of them with no time to be served."""
+    with ControlClient(cluster.control) as control:
+        control.apply(resources=resources())
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=keep_asking, args=(cluster.frontends, stop)) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    yield
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def keep_asking(addresses: tuple[str, ...], stop: threading.Event) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(picture, "JPEG")
+    inputs = {"input": [0.0, 1.0, 2.0, 3.0]}
+    with Client(addresses) as client:
+        while not stop.wait(0.05):
+            for timeout_s in TIMEOUTS_S:
+                with contextlib.suppress(NexusError):
+                    client.infer("classify", inputs, session=SESSION, timeout_s=timeout_s)
+                with contextlib.suppress(NexusError):
+                    client.query(QUERY, picture.getvalue(), timeout_s=timeout_s)
+
+
+@pytest.fixture(scope="module")
+def prometheus(cluster: ClusterFile, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prometheus with our rules, scraping every server each second; yields its URL."""
+    assert PROMETHEUS is not None
+    folder = tmp_path_factory.mktemp("prometheus")
+    configuration = folder / "prometheus.yml"
+    configuration.write_text(yaml.safe_dump(scrape_configuration(cluster)))
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        PROMETHEUS,
+        f"--config.file={configuration}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address={address}",
+    ]
+    with (folder / "log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
+        try:
+            yield f"http://{address}"
+        finally:
+            process.terminate()
+
+
+def scrape_configuration(cluster: ClusterFile) -> dict[str, Any]:
+    return {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "5s"},
+        "rule_files": [str(DEPLOY / "prometheus" / "rules.yml")],
+        "scrape_configs": [
+            {
+                "job_name": f"nexus-{component}",
+                "static_configs": [{"targets": [one.metrics for one in cluster.of(component)]}],
+            }
+            for component in ("frontend", "backend", "scheduler")
+        ],
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answer(prometheus: str, path: str, **parameters: str) -> Any:
+    url = f"{prometheus}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return json.load(response)["data"]
+    except urllib.error.HTTPError as error:
+        pytest.fail(f"{url}: {error.read().decode()}")
+    except OSError:
+        return {}  # it is still starting
+
+
+@pytest.fixture(scope="module")
+def data_by_s(prometheus: str) -> float:  # noqa: ARG001  the wait begins when it runs
+    """When every query must have data: one wait for all, not one each."""
+    return time.monotonic() + DATA_S
+
+
+@pytest.mark.usefixtures("load")
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_dashboard_live_query_returns_data(
+    expression: str, prometheus: str, data_by_s: float
+) -> None:
+    query = without_variables(expression, "30s")
+    while not answer(prometheus, "query", query=query).get("result"):
+        assert time.monotonic() < data_by_s, f"no data within {DATA_S} s: {query}"
+        time.sleep(0.5)
+
+
+@pytest.mark.usefixtures("load")
+def test_dashboard_live_prometheus_scrapes_everything_and_evaluates_the_rules(
+    prometheus: str,
+) -> None:
+    targets = answer(prometheus, "targets")["activeTargets"]
+    assert targets
+    assert [one["lastError"] for one in targets if one["health"] != "up"] == []
+    rules = [rule for group in answer(prometheus, "rules")["groups"] for rule in group["rules"]]
+    assert rules
+    assert [rule["name"] for rule in rules if rule["health"] == "err"] == []
