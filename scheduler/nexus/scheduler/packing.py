@@ -181,15 +181,19 @@ def pack_residues(
 def pack_device(
     demands: Sequence[Demand], device: DeviceSpec, *, search: bool, opened: Sequence[Node] = ()
 ) -> list[Node]:
-    """All demands on as many devices of one type as it takes: both phases."""
-    nodes: list[Node] = []
+    """All demands on as many devices of one type as it takes: both phases.
+
+    The ``opened`` nodes come first in the result, filled further, in their order.
+    """
+    whole: list[Node] = []
     residues: list[Demand] = []
     for demand in demands:
         saturated, residue = saturate(demand, device)
-        nodes += saturated
+        whole += saturated
         if residue is not None:
             residues.append(residue)
-    return nodes + pack_residues(residues, device, search=search, opened=opened)
+    shared = pack_residues(residues, device, search=search, opened=opened)
+    return shared[: len(opened)] + whole + shared[len(opened) :]
 
 
 def as_backend_plan(node: Node, backend: str = "") -> BackendPlan:
