@@ -55,9 +55,7 @@ def _expand(part: str, gpu_count: int) -> Iterator[tuple[str, str]]:
     if kind == "cpu" and len(rest) <= 1:
         return (("cpu", "cpu") for _ in range(_count(part, rest, 1)))
     if kind == "cuda" and len(rest) <= 1:
-        if not gpu_count:
-            raise InvalidArgumentError(f"--devices {part!r}: this machine has no NVIDIA GPU")
-        return (("cuda", f"cuda:{index}") for index in range(_count(part, rest, gpu_count)))
+        return (("cuda", f"cuda:{index}") for index in range(_gpus(part, rest, gpu_count)))
     if kind == "emulated" and 1 <= len(rest) <= 2:  # noqa: PLR2004 - TYPE[:COUNT]
         require_name("device type", rest[0])
         return ((rest[0], f"emulated:{rest[0]}") for _ in range(_count(part, rest[1:], 1)))
@@ -65,6 +63,15 @@ def _expand(part: str, gpu_count: int) -> Iterator[tuple[str, str]]:
         f"--devices {part!r} is not understood: use cpu[:COUNT], cuda[:COUNT] or "
         "emulated:TYPE[:COUNT], for example emulated:v100:16"
     )
+
+
+def _gpus(part: str, text: list[str], gpu_count: int) -> int:
+    if not gpu_count:
+        raise InvalidArgumentError(f"--devices {part!r}: this machine has no NVIDIA GPU")
+    wanted = _count(part, text, gpu_count)
+    if wanted > gpu_count:
+        raise InvalidArgumentError(f"--devices {part!r}: this machine has {gpu_count} GPUs")
+    return wanted
 
 
 def _count(part: str, text: list[str], default: int) -> int:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class InferResult:
     """The answer to one inference request.
 
-    ``parameters`` is what the server said beside the tensors. ``round_trip_us`` is measured here,
-    from the first attempt to the answer.
+    ``parameters`` is what the server said beside the tensors; the ``nexus_`` ones are properties
+    here. ``round_trip_us`` is measured here, from the first attempt to the answer.
     """
 
     model: str
@@ -27,6 +27,26 @@ class InferResult:
     tensors: tuple[Tensor, ...]
     parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     round_trip_us: int = 0
+
+    @property
+    def session(self) -> str:
+        """The session that served it; empty when the server is not ours."""
+        return str(self.parameters.get("nexus_session", ""))
+
+    @property
+    def queue_us(self) -> int:
+        """Time in the backend's queue."""
+        return int(self.parameters.get("nexus_queue_us", 0))
+
+    @property
+    def execute_us(self) -> int:
+        """Time on the device."""
+        return int(self.parameters.get("nexus_execute_us", 0))
+
+    @property
+    def batch(self) -> int:
+        """Items that executed together with these."""
+        return int(self.parameters.get("nexus_batch", 0))
 
     def tensor(self, name: str) -> Tensor:
         """The output of that name; raise NotFoundError naming those there are."""

@@ -51,7 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for tensor in result.tensors:
         print(_line(tensor))
-    print(f"answered in {milliseconds(result.round_trip_us)}")
+    print(
+        f"{result.session or result.model} answered in {milliseconds(result.round_trip_us)}: "
+        f"queued {milliseconds(result.queue_us)}, executed {milliseconds(result.execute_us)} "
+        f"in a batch of {result.batch}"
+    )
     return 0
 
 
