@@ -179,14 +179,14 @@ async def test_health_check_of_an_unknown_service_is_not_found(running: Running)
         await running.check("zzz")
     error = error_from_rpc(caught.value)
     assert type(error) is NotFoundError
-    assert "'zzz' is not one of '', 'nexus.v1.QueryService'" in error.message
+    assert "'zzz' is not one of '', 'alive', 'nexus.v1.QueryService'" in error.message
 
 
 async def test_health_list_has_every_service(running: Running) -> None:
     running.server.health.set("", serving=True)
     response = await running.health.List(health_pb2.HealthListRequest(), timeout=20)
     statuses = {service: entry.status for service, entry in response.statuses.items()}
-    assert statuses == {"": SERVING, QUERY: NOT_SERVING}
+    assert statuses == {"": SERVING, health.ALIVE: SERVING, QUERY: NOT_SERVING}
 
 
 async def test_health_watch_of_an_unknown_service_waits_for_it(running: Running) -> None:

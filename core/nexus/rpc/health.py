@@ -18,6 +18,9 @@ from nexus.rpc.status import abort
 
 SERVICE_NAME = "grpc.health.v1.Health"
 WATCHERS_MAX = 1_024
+ALIVE = "alive"
+"""The name for liveness probes: it serves from the start to the stop, whatever the process lacks
+(a routing table, the store), because starting it again would not bring that."""
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -25,11 +28,11 @@ _SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class Health:
-    """What serves and what does not; ``""`` is the process as a whole."""
+    """What serves and what does not; ``""`` is the process as a whole, ``ALIVE`` its event loop."""
 
     def __init__(self) -> None:
-        """Everything begins as not serving."""
-        self._serving: dict[str, bool] = {"": False}
+        """Everything else begins as not serving."""
+        self._serving: dict[str, bool] = {"": False, ALIVE: True}
         self._watchers: set[asyncio.Event] = set()
         self._stopped = False
 
