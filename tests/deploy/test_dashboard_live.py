@@ -66,12 +66,13 @@ EXPRESSIONS = [
 ]
 
 
-def model(name: str) -> Model:
+def model(name: str, **parameters: str) -> Model:
     return Model(
         name=name,
         engine=EngineKind.EMULATED,
         inputs=(TensorSpec("input", DataType.FP32, (4,)),),
         outputs=(TensorSpec("output", DataType.FP32, (2,)),),
+        parameters=parameters,
     )
 
 
@@ -79,7 +80,9 @@ def resources() -> list[Declared]:
     """A session, and a query of two stages."""
     names = ("classify", "detect", "embed")
     return [
-        *(model(name) for name in names),
+        model("classify"),
+        model("detect", emulated_findings="person:2"),
+        model("embed"),
         *(linear_profile(name, DEVICE, 1_000, 5_000, 32, memory_bytes=1 << 28) for name in names),
         Session(model="classify", slo_us=100_000, name=SESSION, expected_rate=20),
         Query(

@@ -14,6 +14,8 @@ import yaml
 
 from nexus.deploy import scale_api
 from nexus.deploy.generated import DEPLOY
+from nexus.frontend.server import DRAIN_S_MAX, STOP_GRACE_S
+from nexus.rpc import health
 
 KUBECTL = shutil.which("kubectl")
 pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installe
 OVERLAYS = ("cpu", "gpu", "emulated")
 SERVERS = ("frontend", "backend", "scheduler")
 COMPONENT = "app.kubernetes.io/component"
-DRAIN_S = 30
+DRAIN_S = DRAIN_S_MAX + STOP_GRACE_S
 """No server drains longer than this after SIGTERM."""
 CUSTOM = {"PodMonitor", "PrometheusRule"}
 """Kinds whose schemas are the Prometheus operator's, not Kubernetes's."""
@@ -177,6 +179,21 @@ def test_kustomize_servers_have_native_probes_on_their_grpc_port(overlay: str) -
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             grpc = container(workload)[probe]["grpc"]
             assert grpc["port"] == ports(workload)["grpc"]
+
+
+@each_overlay
+def test_kustomize_probes_name_health_services_that_exist(overlay: str) -> None:
+    declared = {
+        f"{package}.{service}"
+        for file in (DEPLOY.parent / "protos").rglob("*.proto")
+        for package in re.findall(r"^package ([\w.]+);", file.read_text(), re.MULTILINE)
+        for service in re.findall(r"^service (\w+) ", file.read_text(), re.MULTILINE)
+    }
+    for workload in servers(overlay):
+        probes = container(workload)
+        assert probes["startupProbe"]["grpc"]["service"] == health.ALIVE
+        assert probes["livenessProbe"]["grpc"]["service"] == health.ALIVE
+        assert probes["readinessProbe"]["grpc"].get("service", "") in {"", *declared}
 
 
 @each_overlay
