@@ -146,11 +146,11 @@ MALFORMED = {
     "empty_region": (frame(2, infer_header(regions=[EMPTY_REGION])), "0x5"),
     "tensor_past_the_payload": (
         frame(2, infer_header(tensors=[uint8("x", 10)]), b"123"),
-        "tensor 'x' needs payload bytes 0 to 10",
+        "'x' of 10 bytes in a payload of 3",
     ),
     "payload_left_over": (
         frame(2, infer_header(tensors=[uint8("x", 2)]), b"123"),
-        "take 2 bytes of payload of 3",
+        "'x' of 2 bytes in a payload of 3",
     ),
     "size_is_not_the_shape": (
         frame(

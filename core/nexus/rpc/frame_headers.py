@@ -4,8 +4,8 @@ The payload of a frame is the contents of its tensors, one after the other. Size
 claims are checked against what is there before anything is sliced or built.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.request import Dispatch, Outcome
@@ -27,7 +27,16 @@ ITEMS_MAX = 65_536
 """Items of one dispatch; more is a malformed message."""
 
 Parsed: TypeAlias = Any
-Unpack: TypeAlias = Callable[[Parsed, memoryview], Message]
+
+
+class Payload(NamedTuple):
+    """The payload of a frame: its size, and a function that takes its next bytes."""
+
+    size: int
+    take: Callable[[int], bytes]
+
+
+Unpack: TypeAlias = Callable[[Parsed, Payload], Message]
 """A parsed header and the frame's payload to a message; raises InvalidArgumentError."""
 
 
@@ -58,7 +67,7 @@ def reply_header(message: Reply) -> frames_pb2.ReplyHeader:
     )
 
 
-def infer_from_header(header: frames_pb2.InferHeader, payload: memoryview) -> Infer:
+def infer_from_header(header: frames_pb2.InferHeader, payload: Payload) -> Infer:
     """An Infer from its header and payload; raise InvalidArgumentError when they disagree."""
     regions = tuple(region_from_pb(region) for region in header.regions)
     if not 1 <= header.items <= ITEMS_MAX:
@@ -75,7 +84,7 @@ def infer_from_header(header: frames_pb2.InferHeader, payload: memoryview) -> In
     return Infer(dispatch, header.budget_us, _tensors(header.tensors, payload))
 
 
-def reply_from_header(header: frames_pb2.ReplyHeader, payload: memoryview) -> Reply:
+def reply_from_header(header: frames_pb2.ReplyHeader, payload: Payload) -> Reply:
     """A Reply from its header and payload; raise InvalidArgumentError when they disagree."""
     status = header.status
     outcome = Outcome(
@@ -92,31 +101,20 @@ def reply_from_header(header: frames_pb2.ReplyHeader, payload: memoryview) -> Re
     return Reply(header.dispatch_id, outcome)
 
 
-def _tensors(
-    headers: Iterable[results_pb2.TensorHeader], payload: memoryview
-) -> tuple[Tensor, ...]:
-    tensors = []
-    start = 0
-    for header in headers:
-        end = start + header.content_bytes
-        if end > len(payload):
-            raise InvalidArgumentError(
-                f"tensor {header.name!r} needs payload bytes {start} to {end}, "
-                f"the payload has {len(payload)}"
-            )
-        tensors.append(tensor_from_header(header, bytes(payload[start:end])))
-        start = end
-    if start != len(payload):
-        raise InvalidArgumentError(f"the tensors take {start} bytes of payload of {len(payload)}")
-    return tuple(tensors)
+def _tensors(headers: Sequence[results_pb2.TensorHeader], payload: Payload) -> tuple[Tensor, ...]:
+    claimed = sum(header.content_bytes for header in headers)
+    if claimed != payload.size:
+        names = ", ".join(repr(header.name) for header in headers) or "no tensors"
+        raise InvalidArgumentError(f"{names} of {claimed} bytes in a payload of {payload.size}")
+    return tuple(tensor_from_header(h, payload.take(h.content_bytes)) for h in headers)
 
 
 def _bare(unpack: Callable[[Parsed], Message]) -> Unpack:
     """For messages without a payload."""
 
-    def checked(header: Parsed, payload: memoryview) -> Message:
-        if payload:
-            raise InvalidArgumentError(f"a payload of {len(payload)} bytes where none belongs")
+    def checked(header: Parsed, payload: Payload) -> Message:
+        if payload.size:
+            raise InvalidArgumentError(f"a payload of {payload.size} bytes where none belongs")
         return unpack(header)
 
     return checked

@@ -5,16 +5,18 @@ A frame is a prefix of 12 bytes, a protobuf header, and a payload::
     "NX" | version, 1 byte | kind, 1 byte | header length, 4 | payload length, 4 | header | payload
 
 with big-endian lengths. Tensor contents are never serialised by protobuf: ``encode`` hands out the
-very ``bytes`` objects of the tensors, and the decoder copies each content once, out of what the
-socket gave.
+very ``bytes`` objects of the tensors, and the decoder copies each content once, out of
+what the socket gave.
 """
 
 import struct
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from nexus.core.errors import InvalidArgumentError, MessageTooLargeError, NexusError
-from nexus.rpc.frame_headers import UNPACK, pack
+from nexus.rpc.chunks import Chunks
+from nexus.rpc.frame_headers import UNPACK, Payload, pack
 from nexus.rpc.frame_messages import (
     PROTOCOL,
     Cancel,
@@ -49,9 +51,9 @@ __all__ = [
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 """Header and payload of one frame together; more is refused by ``encode`` and by the decoder."""
 
-_PREFIX = struct.Struct("!2sBBII")
+_LAYOUT = struct.Struct("!2sBBII")
 _MAGIC = b"NX"
-PREFIX_BYTES = _PREFIX.size
+PREFIX_BYTES = _LAYOUT.size
 
 
 class ProtocolError(NexusError):
@@ -73,28 +75,28 @@ def encode(message: Message) -> list[bytes]:
             f"{type(message).__name__} of {len(header) + payload_bytes} bytes does not fit a frame "
             f"of {FRAME_BYTES_MAX} bytes: send fewer or smaller items at once"
         )
-    prefix = _PREFIX.pack(_MAGIC, PROTOCOL, kind, len(header), payload_bytes)
+    prefix = _LAYOUT.pack(_MAGIC, PROTOCOL, kind, len(header), payload_bytes)
     return [prefix + header, *contents]
 
 
 class FrameDecoder:
     """Bytes as they arrive, in chunks of any size, to messages.
 
-    It holds at most one unfinished frame. Every byte is copied a bounded number of times, however
-    the stream is cut.
+    It holds at most one unfinished frame and the chunk that was fed last. Every byte is copied a
+    bounded number of times, however the stream is cut.
     """
 
     def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         """Refuse frames whose header and payload exceed ``frame_bytes_max``."""
         self._frame_bytes_max = frame_bytes_max
-        self._held = bytearray()
-        self._wanted_bytes = PREFIX_BYTES
+        self._chunks = Chunks()
+        self._begun: _Prefix | None = None
         self._error: ProtocolError | None = None
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of the unfinished frame."""
-        return len(self._held)
+        """Bytes that wait for the rest of their frame."""
+        return self._chunks.size
 
     def feed(self, data: bytes) -> list[Message]:
         """Take the next bytes of the stream; return the messages that they complete.
@@ -105,59 +107,61 @@ class FrameDecoder:
         """
         if self._error is not None:
             raise self._error
-        if not self._held:
-            return self._decode_all(data)
-        self._held += data
-        if len(self._held) < self._wanted_bytes:
-            return []
-        return self._decode_all(self._held)
-
-    def _decode_all(self, data: bytes | bytearray) -> list[Message]:
+        self._chunks.append(data)
         messages: list[Message] = []
-        view = memoryview(data)
-        start = 0
         try:
-            while (end := self._frame_end(view, start)) <= len(view):
-                messages.append(_decode(view[start:end]))
-                start = end
+            while (message := self._next()) is not None:
+                messages.append(message)
         except ProtocolError as error:
             self._error = error
-            self._held = bytearray()
+            self._chunks = Chunks()
             raise
-        self._wanted_bytes = end - start
-        self._held = bytearray(view[start:])
         return messages
 
-    def _frame_end(self, view: memoryview, start: int) -> int:
-        """Where the frame that begins at ``start`` ends, or its prefix if even that is cut."""
-        if len(view) - start < PREFIX_BYTES:
-            return start + PREFIX_BYTES
-        magic, version, kind, header_bytes, payload_bytes = _PREFIX.unpack_from(view, start)
-        if magic != _MAGIC:
-            raise ProtocolError(f"a frame begins with {magic!r}, not {_MAGIC!r}: not a Nexus peer")
-        if version != PROTOCOL:
-            raise ProtocolError(
-                f"the peer speaks version {version} of the internal hop, this side {PROTOCOL}: "
-                "run the same release on both"
-            )
-        if kind not in UNPACK:
-            raise ProtocolError(f"frame kind {kind} is unknown")
-        body_bytes: int = header_bytes + payload_bytes
-        if body_bytes > self._frame_bytes_max:
-            raise ProtocolError(
-                f"{UNPACK[kind][0]} frame of {body_bytes} bytes exceeds the limit of "
-                f"{self._frame_bytes_max}"
-            )
-        return start + PREFIX_BYTES + body_bytes
+    def _next(self) -> Message | None:
+        """The next message, or None when its frame is not complete."""
+        prefix = self._begun
+        if prefix is None:
+            if self._chunks.size < PREFIX_BYTES:
+                return None
+            prefix = self._begun = _parse_prefix(self._chunks.take(PREFIX_BYTES))
+            if prefix.body_bytes > self._frame_bytes_max:
+                raise ProtocolError(
+                    f"{UNPACK[prefix.kind][0]} frame of {prefix.body_bytes} bytes exceeds the "
+                    f"limit of {self._frame_bytes_max}"
+                )
+        if self._chunks.size < prefix.body_bytes:
+            return None
+        self._begun = None
+        return _decode(prefix, self._chunks)
 
 
-def _decode(frame: memoryview) -> Message:
-    _, _, kind, header_bytes, _ = _PREFIX.unpack_from(frame)
-    name, header_class, unpack = UNPACK[kind]
-    payload_start = PREFIX_BYTES + header_bytes
+class _Prefix(NamedTuple):
+    kind: int
+    header_bytes: int
+    payload_bytes: int
+    body_bytes: int
+
+
+def _parse_prefix(prefix: bytes) -> _Prefix:
+    magic, version, kind, header_bytes, payload_bytes = _LAYOUT.unpack(prefix)
+    if magic != _MAGIC:
+        raise ProtocolError(f"a frame begins with {magic!r}, not {_MAGIC!r}: not a Nexus peer")
+    if version != PROTOCOL:
+        raise ProtocolError(
+            f"the peer speaks version {version} of the internal hop, this side {PROTOCOL}: "
+            "run the same release on both"
+        )
+    if kind not in UNPACK:
+        raise ProtocolError(f"frame kind {kind} is unknown")
+    return _Prefix(kind, header_bytes, payload_bytes, header_bytes + payload_bytes)
+
+
+def _decode(prefix: _Prefix, chunks: Chunks) -> Message:
+    name, header_class, unpack = UNPACK[prefix.kind]
     try:
-        header = header_class.FromString(bytes(frame[PREFIX_BYTES:payload_start]))
-        return unpack(header, frame[payload_start:])
+        header = header_class.FromString(chunks.take(prefix.header_bytes))
+        return unpack(header, Payload(prefix.payload_bytes, chunks.take))
     except DecodeError as error:
         raise ProtocolError(f"{name} frame: the header is not protobuf: {error}") from error
     except InvalidArgumentError as error:
