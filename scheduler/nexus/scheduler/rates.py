@@ -2,8 +2,10 @@
 
 Each pair of reports of one frontend gives a sample, whatever lies between them: a lost report loses
 nothing. Samples are averaged exponentially (alpha = 1 - e^(-dt/tau), the paper's code has tau =
-10 s of 1-s samples), bias-corrected so that a new stream is known within seconds. A frontend that
-vanished fades out at the same pace at which its clients reappear elsewhere.
+10 s of 1-s samples), bias-corrected so that a new stream is known within seconds. A second, faster
+average stands in while it lies above the slow one by more than chance explains: after a step up,
+planning by the slow one would provide too little, several times over. A frontend that vanished
+fades out at the same pace at which its clients reappear elsewhere.
 """
 
 import math
@@ -15,6 +17,9 @@ from nexus.core.names import FrontendName
 from nexus.core.units import US_PER_S
 
 TAU_US = 10 * US_PER_S
+FAST_TAU_US = 2 * US_PER_S
+STEP_SIGMAS = 4.0
+"""How many standard deviations above the slow average the fast one is taken for a step."""
 RATE_FORGOTTEN = 1e-3
 """A vanished frontend's share below this many items/s is dropped."""
 
@@ -39,19 +44,21 @@ class _Average:
 
 @dataclass(slots=True)
 class _Watch:
-    """One life of one frontend: its last report, and its rate of every key."""
+    """One life of one frontend: its last report, and its rate of every key, slow and fast."""
 
     last: FrontendReport
-    averages: dict[str, _Average] = field(default_factory=dict)
+    slow: dict[str, _Average] = field(default_factory=dict)
+    fast: dict[str, _Average] = field(default_factory=dict)
 
 
 class RateEstimator:
     """Rates in items/s by session or query name, summed over frontends."""
 
     def __init__(self, tau_us: int = TAU_US) -> None:
-        """``tau_us`` is the time constant of the average."""
+        """``tau_us`` is the time constant of the slow average."""
         assert tau_us > 0, tau_us
         self.tau_us = tau_us
+        self._fast_tau_us = min(FAST_TAU_US, tau_us)
         self._watched: dict[_Source, _Watch] = {}
         self._since_us: dict[str, int] = {}
         self._observed_us: int | None = None
@@ -72,8 +79,10 @@ class RateEstimator:
 
     def rate(self, key: str) -> float:
         """Items/s of a session, or frames/s of a query."""
-        averages = (watch.averages.get(key) for watch in self._watched.values())
-        return sum(average.value for average in averages if average is not None)
+        slow = sum(watch.slow[key].value for watch in self._watched.values() if key in watch.slow)
+        fast = sum(watch.fast[key].value for watch in self._watched.values() if key in watch.fast)
+        stepped = fast > slow + STEP_SIGMAS * _deviation(slow, self._fast_tau_us)
+        return fast if stepped else slow
 
     def watched_us(self, key: str, now_us: int) -> int:
         """For how long the key has been seen."""
@@ -81,15 +90,16 @@ class RateEstimator:
 
     def deviation(self, rate: float) -> float:
         """The standard deviation of this estimate if arrivals at that rate were Poisson."""
-        return math.sqrt(rate * US_PER_S / (2 * self.tau_us))
+        return _deviation(rate, self.tau_us)
 
     def _sample(self, watch: _Watch, report: FrontendReport) -> None:
         elapsed_us = report.at_us - watch.last.at_us
-        alpha = -math.expm1(-elapsed_us / self.tau_us)
         for key in watch.last.arrivals.keys() | report.arrivals.keys():
             arrived = report.arrivals.get(key, 0) - watch.last.arrivals.get(key, 0)
-            average = watch.averages.setdefault(key, _Average())
-            average.add(max(0, arrived) * US_PER_S / elapsed_us, alpha)
+            sample = max(0, arrived) * US_PER_S / elapsed_us
+            for averages, tau_us in ((watch.slow, self.tau_us), (watch.fast, self._fast_tau_us)):
+                alpha = -math.expm1(-elapsed_us / tau_us)
+                averages.setdefault(key, _Average()).add(sample, alpha)
         watch.last = report
 
     def _fade(self, current: Iterable[_Source], now_us: int) -> None:
@@ -97,8 +107,12 @@ class RateEstimator:
             return
         keep = math.exp((self._observed_us - now_us) / self.tau_us)
         for source in self._watched.keys() - set(current):
-            averages = self._watched[source].averages
-            for average in averages.values():
+            watch = self._watched[source]
+            for average in (*watch.slow.values(), *watch.fast.values()):
                 average.total *= keep
-            if all(average.value < RATE_FORGOTTEN for average in averages.values()):
+            if all(average.value < RATE_FORGOTTEN for average in watch.slow.values()):
                 del self._watched[source]
+
+
+def _deviation(rate: float, tau_us: int) -> float:
+    return math.sqrt(rate * US_PER_S / (2 * tau_us))
