@@ -1,6 +1,8 @@
 """The table of metrics: Prometheus's naming rules, and that a scrape shows what it declares."""
 
 import re
+import shutil
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 
@@ -21,6 +23,7 @@ from nexus.telemetry.scheduler import SchedulerMetrics
 from nexus.telemetry.server import MetricsServer, serve_metrics
 from nexus.telemetry.spec import MetricKind, MetricSpec, counter, gauge
 
+PROMTOOL = shutil.which("promtool")
 UNITLESS = {
     # Counts and versions of the thing they are named after, and rates whose unit the help says.
     "nexus_frontend_routing_table_version",
@@ -297,3 +300,19 @@ def test_metric_set_replace_frees_room_for_new_series() -> None:
     metric_set.replace(spec, {"c": 3.0, "d": 4.0})
     assert sample(metric_set.registry, spec.name, session="d") == 4
     assert sample(metric_set.registry, spec.name, session=OTHER) is None
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (apt: prometheus)")
+def test_scrape_passes_promtool(endpoints: list[MetricsServer]) -> None:
+    frontend, backend, scheduler = FrontendMetrics(), BackendMetrics(), SchedulerMetrics()
+    frontend.answered("a@50ms", "a", Outcome(), 30_000, 20_000)
+    backend.executed("a@50ms", 8, 14_000)
+    scheduler.planned(PLAN, moves=2)
+    for component in (frontend, backend, scheduler):
+        text = scrape(component.registry, endpoints)
+        assert PROMTOOL is not None
+        checked = subprocess.run(
+            [PROMTOOL, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+        )
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")

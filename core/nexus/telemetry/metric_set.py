@@ -1,6 +1,7 @@
 """Declared metrics made live on a registry, with a bound on how many series each may have."""
 
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -10,6 +11,8 @@ SERIES_MAX = 2_000
 """Label combinations of one metric; the rest are folded into one whose labels say ``other``."""
 
 OTHER = "other"
+
+Metric: TypeAlias = Counter | Gauge | Histogram
 
 # Each counter and histogram would else expose a second series with its time of creation.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
@@ -22,27 +25,29 @@ class MetricSet:
         """Declare all ``specs`` at once, so that a scrape shows them before their first value."""
         self.registry = CollectorRegistry()
         self._series_max = series_max
-        self._seen: dict[str, set[tuple[str, ...]]] = {}
-        self._metrics: dict[str, Counter | Gauge | Histogram] = {}
+        self._metrics: dict[str, Metric] = {}
+        # Series are kept here because the library's own look-up costs more than the counting.
+        self._series: dict[str, dict[tuple[str, ...], Metric]] = {}
         for spec in specs:
-            self._metrics[spec.name] = _create(spec, self.registry)
-            self._seen[spec.name] = set()
+            metric = _create(spec, self.registry)
+            self._metrics[spec.name] = metric
+            self._series[spec.name] = {} if spec.labels else {(): metric}
 
     def count(self, spec: MetricSpec, *labels: str, by: float = 1.0) -> None:
         """Add to a counter."""
-        metric = self._child(spec, labels)
+        metric = self._one_series(spec, labels)
         assert isinstance(metric, Counter), spec
         metric.inc(by)
 
     def observe(self, spec: MetricSpec, *labels: str, value: float) -> None:
         """Add one value to a histogram."""
-        metric = self._child(spec, labels)
+        metric = self._one_series(spec, labels)
         assert isinstance(metric, Histogram), spec
         metric.observe(value)
 
     def set(self, spec: MetricSpec, *labels: str, value: float) -> None:
         """Set a gauge."""
-        metric = self._child(spec, labels)
+        metric = self._one_series(spec, labels)
         assert isinstance(metric, Gauge), spec
         metric.set(value)
 
@@ -51,26 +56,24 @@ class MetricSet:
         metric = self._metrics[spec.name]
         assert isinstance(metric, Gauge), spec
         assert len(spec.labels) == 1, spec
-        for (gone,) in self._seen[spec.name] - {(label,) for label in values}:
-            metric.remove(gone)
-            self._seen[spec.name].discard((gone,))
+        series = self._series[spec.name]
+        for labels in series.keys() - {(label,) for label in values}:
+            metric.remove(*labels)
+            del series[labels]
         for label, value in values.items():
             self.set(spec, label, value=value)
 
-    def _child(self, spec: MetricSpec, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
-        metric = self._metrics[spec.name]
-        if not spec.labels:
-            assert not labels, (spec, labels)
-            return metric
-        seen = self._seen[spec.name]
-        if labels not in seen:
-            if len(seen) >= self._series_max:
+    def _one_series(self, spec: MetricSpec, labels: tuple[str, ...]) -> Metric:
+        series = self._series[spec.name]
+        if labels not in series:
+            assert len(labels) == len(spec.labels), (spec, labels)
+            if len(series) >= self._series_max:
                 labels = (OTHER,) * len(spec.labels)
-            seen.add(labels)
-        return metric.labels(*labels)
+            series[labels] = self._metrics[spec.name].labels(*labels)
+        return series[labels]
 
 
-def _create(spec: MetricSpec, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+def _create(spec: MetricSpec, registry: CollectorRegistry) -> Metric:
     if spec.kind is MetricKind.COUNTER:
         return Counter(spec.name, spec.help, spec.labels, registry=registry)
     if spec.kind is MetricKind.GAUGE:
