@@ -117,7 +117,9 @@ class ModelFrontend:
         self._submitting = False
         routes = tuple(backend.route(name) for name, backend in backends.items())
         session = SessionRoutes(session="s", model="m", slo_us=slo_us, routes=routes)
-        self._apply(self.engine.handle(events.TableChanged(RoutingTable(version=1, sessions=(session,))), 0))
+        self._apply(
+            self.engine.handle(events.TableChanged(RoutingTable(version=1, sessions=(session,))), 0)
+        )
         for name in backends:
             self._apply(self.engine.handle(events.BackendFound(name), 0))
 

@@ -67,6 +67,21 @@ class FrontendServer:
         return self._rpc.address
 
     @property
+    def serving(self) -> bool:
+        """Whether requests are accepted: a table and the catalogue were read, and no drain."""
+        return self._desk.ready and self._catalogue_read
+
+    @property
+    def in_flight(self) -> int:
+        """Requests and frames accepted and not yet answered."""
+        return self._driver.engine.in_flight
+
+    @property
+    def store_up(self) -> bool:
+        """Whether the last call to the store succeeded."""
+        return self._feed.store_up
+
+    @property
     def ready_line(self) -> str:
         """The line that tells whoever started the process where it listens."""
         assert self._metrics_server is not None
@@ -141,9 +156,8 @@ class FrontendServer:
         self._set_health()
 
     def _set_health(self) -> None:
-        serving = self._desk.ready and self._catalogue_read
         for service in _SERVICES:
-            self._rpc.health.set(service, serving=serving)
+            self._rpc.health.set(service, serving=self.serving)
 
     def _report(self) -> FrontendReport:
         """The report, each second; the gauges that only matter to a scrape go with it."""
