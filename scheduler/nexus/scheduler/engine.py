@@ -69,7 +69,7 @@ class SchedulerEngine:
         self._needed: deque[Mapping[DeviceType, int]] = deque(maxlen=self._epochs.release_epochs)
         self._scaled: Mapping[DeviceType, int] | None = None
         self.trigger = ""
-        """Why the last plan was made, for logs and metrics."""
+        """Why the last event led to a plan: epoch, change or rate; empty when it did not."""
 
     @property
     def leading(self) -> bool:
@@ -86,9 +86,15 @@ class SchedulerEngine:
         """The newest routing table, as published."""
         return self._table
 
-    def rate(self, name: str) -> float:
-        """The measured rate of a session (items/s) or query (frames/s)."""
-        return self._rates.rate(name)
+    def expected_rates(self, now_us: int) -> Mapping[SessionName, float]:
+        """The rates that a plan made now would cover, query stages included, in items/s."""
+        if self._observed is None:
+            return {}
+        return self._expectation(self._observed.catalogue, now_us).rates()
+
+    def fan_outs(self) -> Mapping[SessionName, float]:
+        """The fan-outs measured so far, by ``QUERY/STAGE``."""
+        return self._fan_outs.measured()
 
     def handle(self, event: Event, now_us: int) -> tuple[Effect, ...]:
         """Take one event; effects come only while leading."""
@@ -157,7 +163,7 @@ class SchedulerEngine:
             >= self._epochs.history_us
         }
         moved = drifted(self._planned_rates, watched, self._rates, self._epochs)
-        return f"rate of {moved}" if moved is not None else ""
+        return "rate" if moved is not None else ""
 
     def _expectation(self, catalogue: Catalogue, now_us: int) -> Expectation:
         carried = (

@@ -54,6 +54,11 @@ class FanOutEstimator:
             return None
         return window.calls / window.parent_calls
 
+    def measured(self) -> dict[SessionName, float]:
+        """All fan-outs that are known well enough."""
+        found = {stage: self.fan_out(stage) for stage in self._windows}
+        return {stage: value for stage, value in found.items() if value is not None}
+
     def _count(self, last: FrontendReport, report: FrontendReport) -> None:
         nothing = StageCount(0, 0)
         for stage, count in report.stages.items():

@@ -11,11 +11,12 @@ from typing import TypeVar
 from nexus.core.device import DeviceSpec
 from nexus.core.errors import DocumentError, InvalidArgumentError
 from nexus.core.model import BATCH_LIMIT
-from nexus.core.profile import Profile, linear_profile
+from nexus.core.profile import Profile
 from nexus.core.query import Query
 from nexus.core.session import Session
-from nexus.core.units import BYTES_PER_MB, US_PER_MS, us_from_ms, us_from_s
+from nexus.core.units import BYTES_PER_MB, US_PER_S, us_from_ms, us_from_s
 from nexus.scheduler.located_yaml import YamlValue, parse_yaml
+from nexus.scheduler.profile_document import read_latencies
 from nexus.scheduler.query_document import read_stages
 from nexus.scheduler.scenario import (
     Arrivals,
@@ -34,7 +35,6 @@ ReadProfile = Callable[[Path, str, str], Profile]
 
 ARRIVAL_KINDS = ("uniform", "poisson", "bursty", "step", "trace")
 FRONTENDS_MAX = 1000
-DEFAULT_MAX_BATCH = 64
 _TOP_KEYS = (
     "name",
     "seed",
@@ -49,7 +49,6 @@ _TOP_KEYS = (
     "policy",
     "faults",
 )
-_PROFILE_TIMES = ("preprocess_ms", "postprocess_ms", "load_ms")
 
 
 def read_scenario(path: Path, read_profile: ReadProfile | None = None) -> Scenario:
@@ -127,14 +126,9 @@ class _Reader:
         )
 
     def _profile(self, value: YamlValue, model: str, device: str) -> Profile:
-        forms = [key for key, _ in value.entries() if key in {"file", "latency_ms", "alpha_ms"}]
-        if len(forms) != 1:
-            raise value.error(
-                "expected exactly one of file, latency_ms, alpha_ms (with beta_ms, max_batch)"
-            )
-        if forms[0] == "file":
+        if "file" in dict(value.entries()):
             return self._profile_file(value, model, device)
-        return _inline_profile(value, model, device, linear=forms[0] == "alpha_ms")
+        return read_latencies(value, model, device)
 
     def _profile_file(self, value: YamlValue, model: str, device: str) -> Profile:
         file = value.fields(("file",))["file"]
@@ -147,41 +141,6 @@ class _Reader:
             raise file.error(error.message) from error
         except OSError as error:
             raise file.error(f"cannot be read: {error}") from error
-
-
-def _inline_profile(value: YamlValue, model: str, device: str, *, linear: bool) -> Profile:
-    form = ("alpha_ms", "beta_ms", "max_batch") if linear else ("latency_ms",)
-    required = ("alpha_ms", "beta_ms") if linear else ("latency_ms",)
-    fields = value.fields((*form, "memory_mb", *_PROFILE_TIMES), required)
-    if linear:
-        alpha_ms, beta_ms = fields["alpha_ms"].number(), fields["beta_ms"].number()
-        if us_from_ms(alpha_ms + beta_ms) <= 0:
-            raise value.error("l(1) = alpha_ms + beta_ms must be at least 0.001 ms")
-        rows = linear_profile(
-            model,
-            device,
-            alpha_ms * US_PER_MS,
-            beta_ms * US_PER_MS,
-            fields["max_batch"].integer(low=1, high=BATCH_LIMIT)
-            if "max_batch" in fields
-            else DEFAULT_MAX_BATCH,
-        ).latencies_us
-    else:
-        rows = tuple(us_from_ms(item.number(low=0.001)) for item in fields["latency_ms"].items())
-    times = {key: us_from_ms(fields[key].number()) for key in _PROFILE_TIMES if key in fields}
-    memory_mb = fields["memory_mb"].number() if "memory_mb" in fields else 0.0
-    try:
-        return Profile(
-            model=model,
-            device=device,
-            latencies_us=rows,
-            memory_bytes=round(memory_mb * BYTES_PER_MB),
-            preprocess_us=times.get("preprocess_ms", 0),
-            postprocess_us=times.get("postprocess_ms", 0),
-            load_us=times.get("load_ms", 0),
-        )
-    except InvalidArgumentError as error:
-        raise value.error(error.message, reason=error.reason) from error
 
 
 def _device(value: YamlValue) -> DeviceSpec:
@@ -261,8 +220,8 @@ def _scheduler(value: YamlValue | None) -> tuple[EpochSettings, float | None]:
     fields = value.fields(("epoch_s", "min_epoch_s", "first_epoch_s", "headroom"))
     default = EpochSettings()
     epochs = EpochSettings(
-        epoch_us=_us_from_s(fields, "epoch_s", default.epoch_us / 1e6),
-        epoch_min_us=_us_from_s(fields, "min_epoch_s", default.epoch_min_us / 1e6),
+        epoch_us=_us_from_s(fields, "epoch_s", default.epoch_us / US_PER_S),
+        epoch_min_us=_us_from_s(fields, "min_epoch_s", default.epoch_min_us / US_PER_S),
         first_epoch_us=us_from_s(fields["first_epoch_s"].number())
         if "first_epoch_s" in fields
         else default.first_epoch_us,
