@@ -37,7 +37,7 @@ from nexus.backend.events import (
 from nexus.backend.hosted_session import HostedSession
 from nexus.backend.latency_estimator import LatencyEstimator
 from nexus.backend.model_residency import ModelResidency, Residency
-from nexus.backend.refusal import DRAINING, id_in_use, not_hosted, refusal, too_many_items
+from nexus.backend.refusal import DRAINING, not_hosted, refusal, too_many_items
 from nexus.backend.waiting_dispatches import WaitingDispatches
 from nexus.core.cluster import MeasuredLatency
 from nexus.core.names import SessionName
@@ -150,8 +150,6 @@ class BackendEngine:
             self._reject(key, DRAINING)
         elif session is None or session.leaving or not session.model.resident:
             self._reject(key, not_hosted(dispatch.session))
-        elif key in self._waiting or (self._running and key in self._running.batch.keys):
-            self._reject(key, id_in_use(key.dispatch))
         elif outcome := refusal(session, dispatch, self._free_us(now_us), self._reply_us, now_us):
             self._reject(key, outcome)
         else:
@@ -255,7 +253,7 @@ class BackendEngine:
     # The plan.
 
     def _plan_changed(self, event: PlanChanged, _now_us: int) -> None:
-        if event.version < self._plan.version:
+        if (event.fence, event.version) < (self._plan.fence, self._plan.version):
             return
         self._plan = event
         wanted = self._wanted()

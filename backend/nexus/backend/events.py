@@ -13,7 +13,7 @@ from nexus.core.request import Dispatch, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A frontend sent a dispatch; its deadline is on this process's clock."""
+    """A frontend sent a dispatch; its deadline is on this process's clock, its key in use once."""
 
     key: DispatchKey
     dispatch: Dispatch
@@ -44,11 +44,15 @@ class Executed:
 
 @dataclass(frozen=True, slots=True)
 class PlanChanged:
-    """The plan's part for this backend (None: nothing), and the profiles of the models in it."""
+    """The plan's part for this backend (None: nothing), and the profiles of the models in it.
+
+    ``fence`` is the publishing leader's; a new leader may have had to count versions anew.
+    """
 
     plan: BackendPlan | None
     version: int
     profiles: Mapping[ModelName, Profile] = field(default_factory=dict)
+    fence: int = 0
 
 
 @dataclass(frozen=True, slots=True)

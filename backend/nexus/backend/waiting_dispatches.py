@@ -17,10 +17,6 @@ class WaitingDispatches:
         self._queued: dict[DispatchKey, HostedSession] = {}
         self._arrivals = 0
 
-    def __contains__(self, key: DispatchKey) -> bool:
-        """Whether the dispatch waits here."""
-        return key in self._preparing or key in self._queued
-
     def __len__(self) -> int:
         """How many dispatches wait."""
         return len(self._preparing) + len(self._queued)
@@ -33,7 +29,9 @@ class WaitingDispatches:
     def admit(
         self, session: HostedSession, key: DispatchKey, dispatch: Dispatch, due_us: int, now_us: int
     ) -> None:
-        """A dispatch arrived and goes to the pool."""
+        """A dispatch arrived and goes to the pool; the shell sees to it that keys are unique."""
+        assert key not in self._preparing, key
+        assert key not in self._queued, key
         self._arrivals += 1
         queued = Queued(due_us, self._arrivals, key, dispatch.items, now_us)
         self._preparing[key] = (session, queued)

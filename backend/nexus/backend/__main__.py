@@ -1,0 +1,50 @@
+"""The backend process: ``python -m nexus.backend`` or ``nexus backend``."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+
+import uvloop
+
+from nexus.backend.server import BackendServer
+from nexus.backend.settings import BackendSettings, parse_settings
+from nexus.core.errors import NexusError
+from nexus.store import open_store
+from nexus.telemetry.logs import configure_logging
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT. 0 after a drain, 1 when it cannot serve, 2 on bad flags."""
+    try:
+        settings = parse_settings(sys.argv[1:] if arguments is None else arguments)
+    except NexusError as error:
+        sys.stderr.write(f"nexus backend: {error.message}\n")
+        return 2
+    configure_logging("backend", settings.log_level)
+    try:
+        uvloop.run(_serve(settings))
+    except NexusError as error:
+        sys.stderr.write(f"nexus backend: {error.message}\n")
+        return 1
+    return 0
+
+
+async def _serve(settings: BackendSettings) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    server = BackendServer(settings, open_store(settings.store))
+    try:
+        await server.start()
+        sys.stdout.write(server.ready_line + "\n")
+        sys.stdout.flush()
+        await stopping.wait()
+        await server.drain()
+    finally:
+        await server.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""A device that is not there: it is busy for the profiled time and answers with the right shapes.
+
+It does no arithmetic and imports neither torch nor numpy, so that many such backends fit on one
+small machine. (Clockwork's dummy worker showed the use of this.) Everything around it is real.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nexus.backend.emulated_findings import EmulatedFindings, findings_of
+from nexus.backend.executor import Answer
+from nexus.core.errors import InvalidArgumentError
+from nexus.core.model import Model
+from nexus.core.profile import Profile
+from nexus.core.request import Dispatch, ItemResult
+from nexus.core.tensor import VARIABLE, DataType, Tensor, TensorSpec
+from nexus.core.units import s_from_us
+
+VARIABLE_SIZE = 1
+"""What a variable dimension of an output (other than the batch) becomes."""
+
+BYTES_ELEMENT = b"\0\0\0\0"
+"""An empty element of a BYTES tensor."""
+
+SLOWDOWN_MIN = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatedPrepared:
+    """A dispatch for an emulated device: its findings are known before it runs."""
+
+    items: int
+    findings: tuple[ItemResult, ...]
+
+
+class EmulatedModel:
+    """A model as the emulated device holds it."""
+
+    def __init__(self, model: Model, profile: Profile) -> None:
+        """Raise InvalidArgumentError when the model's emulated findings are malformed."""
+        self.profile = profile
+        self.memory_bytes = profile.memory_bytes
+        self._model = model
+        self._findings: EmulatedFindings | None = findings_of(model)
+        self._tensors: dict[int, tuple[Tensor, ...]] = {}
+
+    def prepare(self, dispatch: Dispatch, tensors: tuple[Tensor, ...]) -> EmulatedPrepared:
+        """Check the rows of the first tensor, unless crops are asked for; draw the findings."""
+        if tensors and not dispatch.regions and dispatch.items > 1:
+            _require_rows(tensors[0], dispatch.items)
+        findings = self._findings.draw(dispatch, tensors) if self._findings else ()
+        return EmulatedPrepared(dispatch.items, findings)
+
+    def answer(self, prepared: EmulatedPrepared, outputs: None) -> Answer:  # noqa: ARG002 - no arithmetic, no outputs
+        """The findings, and zeros for every declared output."""
+        tensors = self._tensors.get(prepared.items)
+        if tensors is None:
+            tensors = tuple(_zeros(spec, prepared.items) for spec in self._model.outputs)
+            self._tensors[prepared.items] = tensors
+        return Answer(prepared.findings, tensors)
+
+
+class EmulatedExecutor:
+    """The emulated device. ``jitter`` is the relative standard deviation of a batch's time."""
+
+    pooled = False
+
+    def __init__(self, *, jitter: float = 0.0, seed: int = 0) -> None:
+        """Every batch takes exactly its profiled time unless ``jitter`` is set."""
+        self._jitter = jitter
+        self._chance = random.Random(seed)  # noqa: S311 - jitter, not secrets
+
+    async def load(self, model: Model, profile: Profile) -> EmulatedModel:
+        """Take the profiled time to load."""
+        loaded = EmulatedModel(model, profile)
+        await asyncio.sleep(s_from_us(profile.load_us))
+        return loaded
+
+    async def execute(
+        self, model: EmulatedModel, batch: Sequence[EmulatedPrepared]
+    ) -> Sequence[None]:
+        """Be busy for l(items)."""
+        latency_us = model.profile.latency_us(sum(prepared.items for prepared in batch))
+        await asyncio.sleep(s_from_us(latency_us * self._slowdown()))
+        return [None] * len(batch)
+
+    async def unload(self, model: EmulatedModel) -> None:
+        """Nothing was occupied."""
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+    def _slowdown(self) -> float:
+        return max(SLOWDOWN_MIN, self._chance.gauss(1.0, self._jitter)) if self._jitter else 1.0
+
+
+def _require_rows(tensor: Tensor, items: int) -> None:
+    rows = tensor.shape[0] if tensor.shape else 0
+    if rows != items:
+        raise InvalidArgumentError(
+            f"tensor {tensor.name!r} has {rows} rows, the dispatch {items} items",
+            reason="invalid_shape",
+        )
+
+
+def _zeros(spec: TensorSpec, items: int) -> Tensor:
+    rest = (VARIABLE_SIZE if size == VARIABLE else size for size in spec.shape[1:])
+    shape = (items, *rest)
+    elements = 1
+    for size in shape:
+        elements *= size
+    is_bytes = spec.datatype is DataType.BYTES
+    content = BYTES_ELEMENT * elements if is_bytes else bytes(elements * spec.datatype.item_bytes)
+    return Tensor(spec.name, spec.datatype, shape, content)

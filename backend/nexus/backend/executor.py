@@ -1,0 +1,83 @@
+"""What a device does for the backend: hold models, and execute one batch at a time.
+
+A model's way of preparing and answering is part of what the executor loads, because an emulated
+device neither decodes images nor needs numpy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from nexus.core.model import Model
+from nexus.core.profile import Profile
+from nexus.core.request import Dispatch, ItemResult
+from nexus.core.tensor import Tensor
+
+Prepared: TypeAlias = Any
+"""A dispatch ready for the device; only the model that made it looks inside."""
+
+Outputs: TypeAlias = Any
+"""One dispatch's rows of what the device gave; only the model looks inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a dispatch gave: findings by item (or none at all), and tensors batched over items."""
+
+    items: tuple[ItemResult, ...] = ()
+    tensors: tuple[Tensor, ...] = ()
+
+
+class LoadedModel(Protocol):
+    """A resident model. ``prepare`` and ``answer`` may run in several threads at once."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it occupies on the device."""
+        ...
+
+    def prepare(self, dispatch: Dispatch, tensors: tuple[Tensor, ...]) -> Prepared:
+        """Decode, crop, resize, check.
+
+        Raises:
+            InvalidArgumentError: the tensors are not what the model takes, or are not as many
+                items as the dispatch says.
+        """
+        ...
+
+    def answer(self, prepared: Prepared, outputs: Outputs) -> Answer:
+        """Turn one dispatch's outputs into its answer."""
+        ...
+
+
+ModelT = TypeVar("ModelT", bound=LoadedModel)
+
+
+class Executor(Protocol[ModelT]):
+    """One device. ``pooled``: preparing and answering is work for threads, not the event loop."""
+
+    pooled: bool
+
+    async def load(self, model: Model, profile: Profile) -> ModelT:
+        """Make a model resident without holding up the event loop or the device.
+
+        Raises:
+            NexusError: why it cannot be.
+        """
+        ...
+
+    async def execute(self, model: ModelT, batch: Sequence[Prepared]) -> Sequence[Outputs]:
+        """Run one batch of dispatches; the outputs are in the order of ``batch``.
+
+        Raises:
+            NexusError: why it failed, for instance that memory ran out.
+        """
+        ...
+
+    async def unload(self, model: ModelT) -> None:
+        """Give the model's memory back."""
+        ...
+
+    def close(self) -> None:
+        """End the executor's threads."""
+        ...
