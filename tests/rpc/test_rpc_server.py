@@ -109,6 +109,19 @@ async def test_server_turns_a_nexus_error_into_its_status(running: Running) -> N
     assert (error.message, error.reason) == ("query 'unknown' is not declared", "unknown_query")
 
 
+async def test_server_errors_read_alike_by_a_sync_client(running: Running) -> None:
+    def ask() -> NexusError:
+        with grpc.insecure_channel(running.server.address, options=channel_options()) as channel:
+            stub = query_pb2_grpc.QueryServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.Query(query_pb2.QueryRequest(query="unknown"), timeout=20)
+            return error_from_rpc(caught.value)
+
+    error = await asyncio.to_thread(ask)
+    assert type(error) is NotFoundError
+    assert (error.message, error.reason) == ("query 'unknown' is not declared", "unknown_query")
+
+
 async def test_server_hides_a_defect_from_the_caller_and_goes_on(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,9 +1,10 @@
 """Bytes in the order they arrived, handed out again in pieces of another size.
 
 Appending never copies a large chunk, and taking copies each byte once: a tensor that came in
-several reads is joined straight into its content. Collecting it in a buffer and slicing that was measured
-at twenty times the cost of the join (600 KB), nearly all of it for holding two buffers at once.
-Dribbles are collected first: a peer that sends single bytes costs their number, not an object each.
+several reads is joined straight into its content. Collecting it in a buffer and slicing that was
+measured at twenty times the cost of the join (600 KB), nearly all of it for holding two buffers at
+once. Dribbles are collected first: a peer that sends single bytes costs their number, not an object
+each.
 """
 
 from collections import deque
