@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from nexus.backend import control_service
 from nexus.deploy.generated import DEPLOY
+from nexus.frontend import inference_service
+from nexus.scheduler import control
 
 ROOT = DEPLOY.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -19,6 +22,11 @@ EXTRAS = {
     "frontend": "frontend",
     "scheduler": "scheduler,kubernetes",
     "backend": "torch,onnx",
+}
+SERVICES = {
+    "frontend": inference_service.SERVICE_NAME,
+    "scheduler": control.SERVICE,
+    "backend": control_service.SERVICE_NAME,
 }
 KEPT = [
     line.removeprefix("!")
@@ -47,7 +55,7 @@ def test_image_runs_its_server_as_a_numbered_user(component: str) -> None:
     text = dockerfile(component)
     assert "USER 10001:10001" in text
     assert f'ENTRYPOINT ["nexus", "{component}"]' in text
-    assert "nexus health 127.0.0.1:8001" in text
+    assert f"nexus health 127.0.0.1:8001 --service {SERVICES[component]}\n" in text
 
 
 @each_component

@@ -12,16 +12,24 @@ from typing import Any
 import pytest
 import yaml
 
+from nexus.backend import control_service
 from nexus.deploy import scale_api
 from nexus.deploy.generated import DEPLOY
+from nexus.frontend import inference_service
 from nexus.frontend.server import DRAIN_S_MAX, STOP_GRACE_S
 from nexus.rpc import health
+from nexus.scheduler import control
 
 KUBECTL = shutil.which("kubectl")
 pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
 
 OVERLAYS = ("cpu", "gpu", "emulated")
 SERVERS = ("frontend", "backend", "scheduler")
+SERVICES = {
+    "frontend": inference_service.SERVICE_NAME,
+    "scheduler": control.SERVICE,
+    "backend": control_service.SERVICE_NAME,
+}
 COMPONENT = "app.kubernetes.io/component"
 DRAIN_S = DRAIN_S_MAX + STOP_GRACE_S
 """No server drains longer than this after SIGTERM."""
@@ -183,17 +191,11 @@ def test_kustomize_servers_have_native_probes_on_their_grpc_port(overlay: str) -
 
 @each_overlay
 def test_kustomize_probes_name_health_services_that_exist(overlay: str) -> None:
-    declared = {
-        f"{package}.{service}"
-        for file in (DEPLOY.parent / "protos").rglob("*.proto")
-        for package in re.findall(r"^package ([\w.]+);", file.read_text(), re.MULTILINE)
-        for service in re.findall(r"^service (\w+) ", file.read_text(), re.MULTILINE)
-    }
     for workload in servers(overlay):
         probes = container(workload)
         assert probes["startupProbe"]["grpc"]["service"] == health.ALIVE
         assert probes["livenessProbe"]["grpc"]["service"] == health.ALIVE
-        assert probes["readinessProbe"]["grpc"].get("service", "") in {"", *declared}
+        assert probes["readinessProbe"]["grpc"]["service"] == SERVICES[component(workload)]
 
 
 @each_overlay

@@ -19,13 +19,17 @@ from nexus.core.errors import (
     NotFoundError,
     UnavailableError,
 )
-from nexus.deploy.controller import CONFLICT_TRIES, ReplicaController
+from nexus.deploy.controller import CONFLICT_TRIES, ReplicaController, connect_controller
 from nexus.deploy.scale_api import (
     DEVICE_LABEL,
     REPLICAS_MAX_ANNOTATION,
     KubernetesScaleApi,
     ScaleConflictError,
 )
+from nexus.scheduler.server import ConnectScaler
+
+CONNECT: ConnectScaler = connect_controller
+"""What the scheduler's server expects; the type checker compares them."""
 
 kubernetes = pytest.importorskip("kubernetes")
 

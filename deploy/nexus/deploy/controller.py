@@ -119,7 +119,7 @@ class ReplicaController:
 
 
 def connect_controller(
-    namespace: str, *, in_use: Callable[[], Collection[BackendName]] = frozenset
+    namespace: str, in_use: Callable[[], Collection[BackendName]] = frozenset
 ) -> ReplicaController:
     """A controller of the backends in ``namespace``; raises as `nexus.deploy.scale_api.connect`."""
     return ReplicaController(connect(namespace), in_use=in_use)
