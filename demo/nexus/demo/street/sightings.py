@@ -11,6 +11,8 @@ from nexus.demo.street.tracker import Tracker, Vectors
 from nexus.zoo.arrays import array_from
 
 DETECT, PERSON, VEHICLE, READ = "detect", "person", "vehicle", "read"
+KIND_SCORE_MIN = 0.2
+"""A classifier always answers; below this it says that it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +79,8 @@ def _people(result: QueryResult, tracker: Tracker) -> Mapping[Region, int]:
 
 
 def _kinds(result: QueryResult) -> Mapping[Region, str]:
-    return {finding.region: finding.label for finding in result.findings(VEHICLE) if finding.region}
+    return {
+        finding.region: finding.label
+        for finding in result.findings(VEHICLE)
+        if finding.region and finding.score >= KIND_SCORE_MIN
+    }

@@ -32,7 +32,7 @@ def stamped(picture: Image.Image, text: str) -> Image.Image:
     height = bottom - top + 2 * PADDING
     x, y = MARGIN, picture.height - MARGIN - height
     draw.rectangle((x, y, x + width, y + height), fill=PLATE)
-    pen = x + PADDING
+    pen: float = x + PADDING
     for letter in text:
         draw.text((pen, y + PADDING - top), letter, font=font, fill=INK)
         pen += font.getlength(letter) + SPACING

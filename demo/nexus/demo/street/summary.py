@@ -10,21 +10,41 @@ NAMES_SHOWN = 5
 
 def summary_text(report: StreetReport, png: Path | None = None) -> str:
     """Frames, latencies, what was seen, and where the annotated frame lies."""
-    lines = [
-        f"{report.query}: {report.offered} frames in {report.elapsed_s:.0f} s, "
-        f"{report.admitted} admitted, {report.in_time} in time ({report.in_time_share:.1%}), "
-        f"{report.late} late, {dropped_text(report.dropped)}",
-        f"  latency p50 {report.p50_ms:.0f} ms, p99 {report.p99_ms:.0f} ms, "
-        f"SLO {report.slo_ms:.0f} ms",
-        *(f"  {stage_text(stage)}" for stage in report.stages),
-        f"  seen: {counts_text(report.objects)}; vehicles: {counts_text(report.vehicles)}; "
-        f"{report.people} different persons",
-        f"  camera stamp read right on {report.read_right} of {report.answered} answered frames "
-        f"({report.read_right_share:.1%})",
-    ]
+    lines = [_frames_line(report), _latency_line(report)]
+    lines += [f"  {stage_text(stage)}" for stage in report.stages]
+    lines += [_seen_line(report), _read_line(report)]
     if png:
         lines.append(f"  annotated frame: {png}")
     return "\n".join(lines)
+
+
+def _frames_line(report: StreetReport) -> str:
+    return (
+        f"{report.query}: {report.offered} frames in {report.elapsed_s:.0f} s, "
+        f"{report.admitted} admitted, {report.in_time} in time ({report.in_time_share:.1%}), "
+        f"{report.late} late, {dropped_text(report.dropped)}"
+    )
+
+
+def _latency_line(report: StreetReport) -> str:
+    return (
+        f"  latency p50 {report.p50_ms:.0f} ms, p99 {report.p99_ms:.0f} ms, "
+        f"SLO {report.slo_ms:.0f} ms"
+    )
+
+
+def _seen_line(report: StreetReport) -> str:
+    return (
+        f"  seen: {counts_text(report.objects)}; vehicles: {counts_text(report.vehicles)}; "
+        f"{report.people} different persons"
+    )
+
+
+def _read_line(report: StreetReport) -> str:
+    return (
+        f"  camera stamp read right on {report.read_right} of {report.answered} answered frames "
+        f"({report.read_right_share:.1%})"
+    )
 
 
 def stage_text(stage: StageReport) -> str:
