@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from nexus.cli.ready_line import ReadyLine, parse_ready_line
@@ -22,12 +21,11 @@ TAIL_LINES = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildCommand:
-    """What to run. ``environment`` is added to this process's own."""
+    """What to run."""
 
     name: str
     component: str
     arguments: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Child:
@@ -47,7 +45,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **command.environment},
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
 
     @property

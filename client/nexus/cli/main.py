@@ -10,10 +10,14 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from nexus.core.errors import InvalidArgumentError, NexusError
+
+if TYPE_CHECKING:
+    from nexus.deploy.controller import ReplicaController
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -115,8 +119,19 @@ def _prepare(command: str, parser: argparse.ArgumentParser) -> Callable[[argpars
 def _server_main(component: str) -> Callable[[Sequence[str]], int]:
     """Servers parse their own flags: the same code runs as ``python -m nexus.backend``."""
     module: ModuleType = importlib.import_module(f"nexus.{component}.__main__")
-    run: Callable[[Sequence[str]], int] = module.main
+    run: Callable[..., int] = module.main
+    if component == "scheduler":
+        # The scheduler may not know what lies above it, so it is handed the replica controller.
+        return lambda words: run(words, _connect_controller)
     return run
+
+
+def _connect_controller(
+    namespace: str, in_use: Callable[[], Collection[str]]
+) -> "ReplicaController":
+    from nexus.deploy.controller import connect_controller  # noqa: PLC0415 - only in Kubernetes
+
+    return connect_controller(namespace, in_use=in_use)
 
 
 def _sentence(summary: str) -> str:

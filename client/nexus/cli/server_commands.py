@@ -13,7 +13,6 @@ from nexus.cli.devices import BackendDevice
 from nexus.cli.ready_line import ReadyLine
 
 ANY_PORT = "127.0.0.1:0"
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 CommandFor = Callable[[ReadyLine | None], ChildCommand]
 """From where a server listened before (None: it never did) to its command line."""
@@ -50,19 +49,11 @@ class ServerCommands:
 
     def backend(self, device: BackendDevice, threads: int, flags: tuple[str, ...]) -> CommandFor:
         """One backend; ``threads`` 0 leaves the number of compute threads to its libraries."""
-        environment = dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}
-        all_flags = ("--data-listen", ANY_PORT, "--device", device.device, *flags)
-        return lambda _: self._command(
-            device.name, "backend", None, *all_flags, environment=environment
-        )
+        own = ("--data-listen", ANY_PORT, "--device", device.device, "--threads", str(threads))
+        return lambda _: self._command(device.name, "backend", None, *own, *flags)
 
     def _command(
-        self,
-        name: str,
-        component: str,
-        previous: ReadyLine | None,
-        *flags: str,
-        environment: dict[str, str] | None = None,
+        self, name: str, component: str, previous: ReadyLine | None, *flags: str
     ) -> ChildCommand:
         listen = previous.grpc if previous else ANY_PORT
         metrics = previous.metrics if previous and previous.metrics else ANY_PORT
@@ -72,5 +63,4 @@ class ServerCommands:
             name=name,
             component=component,
             arguments=server_arguments(component, *shared, *ports, *flags),
-            environment=environment or {},
         )
