@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from itertools import repeat
 from pathlib import Path
 
@@ -242,7 +243,8 @@ def test_street_table_marks_a_stage_over_its_budget() -> None:
     output = io.StringIO()
     console = Console(file=output, width=100, force_terminal=True, color_system="standard")
     console.print(table_of(StreetReport(query="street", slo_ms=1500, stages=(late,))))
-    assert "\x1b[33m120" in output.getvalue()
+    assert re.search(r"\x1b\[33m *120", output.getvalue())
+    assert re.search(r"\x1b\[31m *2\b", output.getvalue())
 
 
 def test_street_overlay_draws_boxes_in_the_drawn_scale() -> None:

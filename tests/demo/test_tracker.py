@@ -9,7 +9,8 @@ from nexus.demo.street.tracker import Tracker, Vectors
 
 def looks(*directions: tuple[float, ...]) -> Vectors:
     vectors = np.array(directions, np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths: Vectors = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / lengths
 
 
 def test_tracker_knows_someone_again() -> None:
