@@ -78,7 +78,7 @@ def test_query_service_refuses_with_status_and_words(
         QueryServiceStub(channel).Query(request_)
     assert caught.value.code() is code
     assert words in (caught.value.details() or "")
-    trailing = {key for key, _ in caught.value.trailing_metadata() or ()}
+    trailing = {entry.key for entry in caught.value.trailing_metadata() or ()}
     assert "nexus-reason" in trailing
     assert (code is grpc.StatusCode.RESOURCE_EXHAUSTED) == ("nexus-retry-after-ms" in trailing)
 
@@ -92,7 +92,7 @@ async def test_query_stream_answers_each_frame_and_bounds_what_is_under_way(
         call = QueryServiceStub(channel).StreamQuery()
         for number in range(STREAM_IN_FLIGHT_MAX + 1):
             await call.write(frame(number))
-        refused = answer_from_pb(await call.read())
+        refused = answer_from_pb(cast("query_pb2.QueryResponse", await call.read()))
         assert refused.outcome.reason is not None
         assert refused.outcome.reason.value == "queue_full"
         await call.write(frame(99, frame=b"BMP"))
@@ -105,7 +105,7 @@ async def test_query_stream_bad_frame_fails_alone(frontend: LiveFrontend) -> Non
         call = QueryServiceStub(channel).StreamQuery(
             iter([frame(1), frame(2, frame=b"BMP"), frame(3)])
         )
-        found = [answer_from_pb(cast("query_pb2.QueryResponse", m)) async for m in call]
+        found = [answer_from_pb(m) async for m in call]
     answers = {answer.frame_id: answer for answer in found}
     assert {number: answer.outcome.ok for number, answer in answers.items()} == {
         1: True,

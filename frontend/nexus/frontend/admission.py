@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from nexus.core.routing import Route
 
-CAUTION_MAX = 32.0
+CAUTION_MAX = 16.0
 _CAUTION_RAISE = 1.2
-# One raise is taken back by about 500 answers in time: misses stay well below one in a hundred.
+# About 1,800 answers in time take one raise back: misses stay well below one in a hundred.
 _CAUTION_EASE = 0.9999
+# Time takes it back too, or a session of few requests would pay for a bad minute for hours.
+_CAUTION_HALF_LIFE_US = 30_000_000
 # Share of the time left that admission does not spend: the way there and back, and jitter.
 _RESERVE = 0.03
 
@@ -32,6 +34,7 @@ class RouteLoad:
     next_start_us: int = 0
     caution: float = 1.0
     _raised_at_us: int = -1
+    _eased_at_us: int = 0
 
     def expected_us(self, route: Route, items: int, now_us: int) -> int:
         """How long until ``items`` more items would be answered.
@@ -69,10 +72,12 @@ class RouteLoad:
         Requests missed together count once: only one sent after the last raise can raise again.
         """
         if in_time:
-            self.caution = max(1.0, self.caution * _CAUTION_EASE)
+            faded = 0.5 ** ((now_us - self._eased_at_us) / _CAUTION_HALF_LIFE_US)
+            self.caution = max(1.0, 1.0 + (self.caution * _CAUTION_EASE - 1.0) * faded)
+            self._eased_at_us = now_us
         elif sent_us > self._raised_at_us:
             self.caution = min(CAUTION_MAX, self.caution * _CAUTION_RAISE)
-            self._raised_at_us = now_us
+            self._raised_at_us = self._eased_at_us = now_us
 
 
 def can_be_in_time(expected_us: int, left_us: int) -> bool:
