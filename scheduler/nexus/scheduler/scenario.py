@@ -4,16 +4,17 @@ What a scenario *is*; ``scenario_file`` reads one, and ``scenario.schema.json`` 
 to editors.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from nexus.core.cluster import Catalogue
 from nexus.core.device import DeviceSpec
 from nexus.core.model import EngineKind, Model
 from nexus.core.names import DeviceType, ModelName
 from nexus.core.profile import Profile
-from nexus.core.query import Query
+from nexus.core.query import Per, Query
 from nexus.core.session import Session
+from nexus.core.tensor import DataType, TensorSpec
 from nexus.scheduler.settings import EpochSettings, PlannerSettings
 
 
@@ -90,14 +91,16 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
 
     def catalogue(self) -> Catalogue:
-        """The scenario as declared resources, for whoever runs a cluster on it."""
+        """The scenario as declared resources, for whoever runs a cluster on it.
+
+        Models are emulated: one small tensor in and out, and for every stage that has children as
+        many findings labelled with the child's name as its fan-out says; the child asks for these.
+        """
+        queries = tuple(_labelled(entry.query) for entry in self.queries)
         return Catalogue(
-            models=tuple(
-                Model(name=model.name, engine=EngineKind.EMULATED, max_batch=model.max_batch)
-                for model in self.models
-            ),
+            models=tuple(_emulated(model, queries) for model in self.models),
             sessions=tuple(entry.session for entry in self.sessions),
-            queries=tuple(entry.query for entry in self.queries),
+            queries=queries,
             profiles=tuple(profile for model in self.models for profile in model.profiles.values()),
             version=1,
         )
@@ -111,3 +114,31 @@ class Scenario:
             search_duty_cycle=base.search_duty_cycle,
             split=base.split,
         )
+
+
+def _labelled(query: Query) -> Query:
+    stages = tuple(
+        replace(stage, each=stage.each or (stage.name,)) if stage.per is Per.FINDING else stage
+        for stage in query.stages
+    )
+    return replace(query, stages=stages)
+
+
+def _emulated(model: ScenarioModel, queries: Iterable[Query]) -> Model:
+    means = {
+        label: child.fan_out / len(child.after) / len(child.each)
+        for query in queries
+        for stage in query.stages
+        if stage.model == model.name
+        for child in query.children(stage.name)
+        for label in child.each
+    }
+    found = ",".join(f"{label}:{mean:g}" for label, mean in means.items())
+    return Model(
+        name=model.name,
+        engine=EngineKind.EMULATED,
+        max_batch=model.max_batch,
+        inputs=(TensorSpec("x", DataType.FP32, (-1, 4)),),
+        outputs=(TensorSpec("y", DataType.FP32, (-1, 4)),),
+        parameters={"emulated_findings": found} if found else {},
+    )

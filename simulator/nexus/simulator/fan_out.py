@@ -1,32 +1,21 @@
 """What emulated models find: as many findings per child stage as the query's fan-out says.
 
 A simulated stage has no pixels. Each of its items draws, for every child stage, a Poisson number of
-findings labelled with the child's name, and ``labelled`` makes each child ask for its own label, so
-the frontend's real query execution does the fanning out.
+findings with the label that the child asks for, so the frontend's real query execution does the
+fanning out.
 """
 
 import math
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nexus.core.finding import Finding, Region
 from nexus.core.names import SessionName, stage_session_name
-from nexus.core.query import Per, Query
+from nexus.core.query import Query
 from nexus.core.request import ItemResult
 
 _CROP = Region(0, 0, 64, 64)
-
-
-def labelled(query: Query) -> Query:
-    """The same query, each stage per finding asking for findings labelled with its own name."""
-    return replace(
-        query,
-        stages=tuple(
-            replace(stage, each=(stage.name,)) if stage.per is Per.FINDING else stage
-            for stage in query.stages
-        ),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +38,9 @@ def fan_outs_of(queries: Iterable[Query]) -> FanOuts:
     for query in queries:
         for stage in query.stages:
             children = tuple(
-                (child.name, child.fan_out / len(child.after))
+                (label, child.fan_out / len(child.after) / len(child.each))
                 for child in query.children(stage.name)
-                if child.per is Per.FINDING
+                for label in child.each
             )
             means[stage_session_name(query.name, stage.name)] = children
     return FanOuts(means)

@@ -5,7 +5,7 @@ store, whose readers see every publication after one network delay.
 """
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from nexus.backend.dispatch_key import DispatchKey
@@ -22,7 +22,7 @@ from nexus.frontend import events as frontend_events
 from nexus.scheduler.engine import SchedulerEngine
 from nexus.scheduler.scenario import Scenario
 from nexus.scheduler.settings import policy
-from nexus.simulator.fan_out import fan_outs_of, labelled
+from nexus.simulator.fan_out import fan_outs_of
 from nexus.simulator.ledger import Ledger
 from nexus.simulator.network import Network
 from nexus.simulator.simulated_backend import SimulatedBackend, SimulatedDevice
@@ -52,9 +52,7 @@ class SimulatedCluster:
         self.world = World()
         self.ledger = Ledger(settings.warmup_us)
         self._rng = random.Random(settings.seed)  # noqa: S311 - reproducible, not secret
-        self._catalogue = replace(
-            scenario.catalogue(), queries=tuple(labelled(e.query) for e in scenario.queries)
-        )
+        self._catalogue = scenario.catalogue()
         self._network = Network(self.world, self._stream(), scenario.network.delay_us)
         self.backends = {b.name: b for b in self._build_backends(scenario, settings)}
         self.frontends = [self._build_frontend(i) for i in range(scenario.frontends)]
