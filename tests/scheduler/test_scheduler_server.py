@@ -157,7 +157,7 @@ stages:
 - {name: b, model: m, after: a}
 """
 BAD_DOCUMENTS = {
-    "kind: Session\nmodel: ghost\nslo_ms: 50": "session 'ghost@50ms': model 'ghost' is not declared",
+    "kind: Session\nmodel: ghost\nslo_ms: 50": "session 'ghost@50ms': model 'ghost' is not",
     "kind: Session\nmodel: m\nslo_ms: -5": "resources:3: slo_ms: -5 must be greater than 0",
     CYCLE: "query 'q' is cyclic: a, b wait for one another",
     "kind: Profile\nmodel: m\ndevice: d\nlatency_ms: [3, x]": r"latency_ms\[1\]: expected a number",

@@ -66,7 +66,7 @@ class SchedulerEngine:
         self._rate_due_us = 0
         self._change_due_us: int | None = None
         self._carry_until_us = 0
-        self._needed: deque[Mapping[DeviceType, int]] = deque(maxlen=self._epochs.release_epochs)
+        self._needed: deque[tuple[int, Mapping[DeviceType, int]]] = deque()
         self._scaled: Mapping[DeviceType, int] | None = None
         self.trigger = ""
         """Why the last event led to a plan: epoch, change or rate; empty when it did not."""
@@ -98,6 +98,7 @@ class SchedulerEngine:
 
     def handle(self, event: Event, now_us: int) -> tuple[Effect, ...]:
         """Take one event; effects come only while leading."""
+        self.trigger = ""
         if isinstance(event, LeaseLost):
             self._leading = False
         elif isinstance(event, LeaseGained):
@@ -203,7 +204,7 @@ class SchedulerEngine:
             unmet=planned.unmet,
         )
         self._planned_at(now_us)
-        return self._scale(planned, usable)
+        return self._scale(planned, usable, now_us)
 
     def _planned_at(self, now_us: int) -> None:
         self._epoch_due_us = now_us + self._epochs.epoch_us
@@ -248,16 +249,20 @@ class SchedulerEngine:
             batch_caps={model.name: model.max_batch for model in catalogue.models},
         )
 
-    def _scale(self, planned: Planned, usable: Sequence[BackendStatus]) -> tuple[Effect, ...]:
-        """More devices at once, fewer only when the last few plans agree."""
+    def _scale(
+        self, planned: Planned, usable: Sequence[BackendStatus], now_us: int
+    ) -> tuple[Effect, ...]:
+        """More devices at once, fewer only when no plan has needed them for a while."""
         if not self._needed:
             present: dict[DeviceType, int] = {}
             for status in usable:
                 present[status.device] = present.get(status.device, 0) + 1
-            self._needed.append(present)
-        self._needed.append(planned.devices_needed)
-        types = sorted({device for needed in self._needed for device in needed})
-        wanted = {device: max(n.get(device, 0) for n in self._needed) for device in types}
+            self._needed.append((now_us, present))
+        while self._needed and self._needed[0][0] <= now_us - self._epochs.release_us:
+            self._needed.popleft()
+        self._needed.append((now_us, planned.devices_needed))
+        types = sorted({device for _, needed in self._needed for device in needed})
+        wanted = {device: max(n.get(device, 0) for _, n in self._needed) for device in types}
         if wanted == self._scaled:
             return ()
         self._scaled = wanted

@@ -104,6 +104,9 @@ def squeeze(choices: Sequence[Choice], devices: Sequence[DeviceSpec], *, search:
         placed = {demand.name for node in trickle.nodes for demand in node.demands}
         choices = [choice for choice in choices if choice.name in placed]
         trickle = pack_fleet([c.scaled(FACTOR_MIN) for c in choices], devices, search=search)
+        whole = pack_fleet(choices, devices, search=search)
+        if whole.complete:
+            return whole
     low, high, best = FACTOR_MIN, 1.0, trickle
     for _ in range(SQUEEZE_STEPS):
         middle = (low + high) / 2

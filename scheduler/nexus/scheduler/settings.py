@@ -80,7 +80,7 @@ class EpochSettings:
     leaves ``rate_low``..``rate_high`` of what was planned (and by more than ``sigmas`` standard
     deviations of a Poisson count, so that a trickle does not rattle the cluster), once it has been
     watched for ``history_us``; and ``debounce_us`` after a backend or the catalogue changed.
-    ``release_epochs`` is how many plans in a row must agree before devices are given back.
+    Devices are given back once nothing has needed them for ``release_us``.
     """
 
     epoch_us: int = 30 * US_PER_S
@@ -91,14 +91,20 @@ class EpochSettings:
     rate_low: float = 0.8
     rate_high: float = 1.1
     sigmas: float = 3.0
-    release_epochs: int = 3
+    release_us: int = 90 * US_PER_S
 
     def __post_init__(self) -> None:
         """Raise InvalidArgumentError on values out of range."""
-        times = (self.epoch_us, self.epoch_min_us, self.history_us, self.debounce_us)
-        if min(times) <= 0 or self.first_epoch_us < 0 or self.release_epochs < 1:
+        times = (
+            self.epoch_us,
+            self.epoch_min_us,
+            self.history_us,
+            self.debounce_us,
+            self.release_us,
+        )
+        if min(times) <= 0 or self.first_epoch_us < 0:
             raise InvalidArgumentError(
-                f"epochs: times must be positive and release_epochs at least 1: {self}",
+                f"epochs: times must be positive, {self}",
                 reason="invalid_settings",
             )
 
