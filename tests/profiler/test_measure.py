@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nexus.backend.network import NetworkModel
 from nexus.core.clock import VirtualClock
-from nexus.core.errors import FailedPreconditionError, InvalidArgumentError
+from nexus.core.errors import FailedPreconditionError, InternalError, InvalidArgumentError
 from nexus.core.finding import Region
 from nexus.core.model import EngineKind, Model
 from nexus.core.request import ItemResult
 from nexus.core.tensor import DataType, Tensor, TensorSpec
-from nexus.profiler.executor import LoadedModel
 from nexus.profiler.measure import profile_model
 from nexus.profiler.measurement import Measurement
+from nexus.profiler.profiled_device import ProfiledDevice
 from nexus.profiler.progress import Progress, ignore_progress
 from nexus.profiler.progression import LARGEST, LEVELLED_OFF, OUT_OF_MEMORY, TOO_SLOW
 from nexus.profiler.published import read_nexus_text
@@ -38,29 +39,26 @@ COLLATE_US = 10
 
 @dataclass
 class Device:
-    """An executor, the model on it, and its handler: each step takes its time on ``clock``."""
+    """An executor with its network and handler: each step takes its time on ``clock``."""
 
     latency_us: Callable[[int], int]
     clock: VirtualClock = field(default_factory=VirtualClock)
-    memory_bytes: int = 0
+    memory_bytes: int = 1_000
+    largest_run: int = 0
     runs: list[int] = field(default_factory=list)
     closed: bool = False
-    own_handler: Handler | None = None
+    handler: Handler | None = None
 
-    @property
-    def handler(self) -> Handler:
-        return self.own_handler or self
-
-    def load(self, model: Model) -> LoadedModel:
+    def load_now(self, model: Model) -> NetworkModel:
         assert model.name == MODEL.name
         self._spend(LOAD_US)
-        return self
+        return NetworkModel(self, self.handler or self)
 
     def preprocess(
         self, tensors: tuple[Tensor, ...], regions: tuple[Region, ...]
     ) -> tuple[Sample, ...]:
         assert regions == ()
-        self._spend(PREPROCESS_US * tensors[0].shape[0])
+        self._spend(PREPROCESS_US)
         return tuple(Sample((np.zeros(4, np.float32),)) for _ in range(tensors[0].shape[0]))
 
     def collate(self, samples: tuple[Sample, ...]) -> tuple[Array, ...]:
@@ -70,7 +68,7 @@ class Device:
     def run(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         batch = len(inputs[0])
         self.runs.append(batch)
-        self.memory_bytes = max(self.memory_bytes, 1_000 + 10 * batch)
+        self.largest_run = max(self.largest_run, batch)
         self._spend(self.latency_us(batch) - COLLATE_US)
         return inputs
 
@@ -84,6 +82,12 @@ class Device:
     def close(self) -> None:
         self.closed = True
 
+    def start(self) -> None:
+        self.largest_run = 0
+
+    def peak_bytes(self) -> int:
+        return 10 * self.largest_run
+
     def _spend(self, duration_us: int) -> None:
         self.clock.advance_to(self.clock.now_us() + duration_us)
 
@@ -93,13 +97,20 @@ def measure(
     model: Model = MODEL,
     settings: ProfilerSettings | None = None,
     on_progress: Callable[[Progress], None] = ignore_progress,
+    tensors: tuple[Tensor, ...] = (),
 ) -> Measurement:
     return profile_model(
         model,
-        device,
-        device="v100",
+        ProfiledDevice(
+            type="v100",
+            executor=device,
+            meter=device,
+            hardware="a card",
+            conditions={"threads": "2"},
+        ),
         settings=settings,
         on_progress=on_progress,
+        tensors=tensors,
         clock=device.clock,
     )
 
@@ -111,6 +122,8 @@ def test_profiler_measures_what_the_device_takes() -> None:
     assert measurement.profile().latencies_us == tuple(1_000 * b + 9_000 for b in range(1, 13))
     assert measurement.ended == LARGEST
     assert measurement.load_us == LOAD_US
+    assert (measurement.device, measurement.hardware) == ("v100", "a card")
+    assert measurement.conditions == {"threads": "2"}
     assert measurement.preprocess.p95_us == PREPROCESS_US
     assert measurement.postprocess.p50_us == POSTPROCESS_US
     assert measurement.rows[3].memory_bytes == 1_040
@@ -174,7 +187,9 @@ def test_profiler_spends_a_bounded_time_on_slow_batches() -> None:
     assert device.runs == [1] * (1 + 5 + 1)  # warmed up once, counted, once more for the outputs
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried ...")])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), InternalError("no memory for a batch of 5", reason="out_of_memory")]
+)
 def test_profiler_ends_when_memory_does(error: Exception) -> None:
     def until_four(batch: int) -> int:
         if batch > 4:
@@ -224,7 +239,7 @@ def test_profiler_passes_on_errors_that_say_what_is_wrong() -> None:
 
 def test_profiler_refuses_an_input_that_the_model_does_not_take() -> None:
     declared = replace(MODEL, inputs=(TensorSpec("y", DataType.FP32, (-1, 4)),))
-    device = Device(lambda _: 9_000, own_handler=TensorHandler(declared))
+    device = Device(lambda _: 9_000, handler=TensorHandler(declared))
     with pytest.raises(InvalidArgumentError, match=r"takes the inputs \['y'\]"):
         measure(device)
     assert device.closed
@@ -238,11 +253,48 @@ def test_profiler_measures_gaps_beyond_the_dense_part() -> None:
     assert measurement.profile().latencies_us == tuple(100_000 + b for b in range(1, 41))
 
 
-def test_profiler_takes_a_real_input_of_several_rows_apart() -> None:
-    device = Device(lambda _: 9_000)
+def test_profiler_wants_an_input_of_one_item() -> None:
     tensor = Tensor("x", DataType.FP32, (2, 4), bytes(32))
-    measurement = profile_model(MODEL, device, device="v100", tensors=(tensor,), clock=device.clock)
-    assert measurement.preprocess.p50_us == PREPROCESS_US
+    device = Device(lambda _: 9_000)
+    with pytest.raises(InvalidArgumentError, match="hold 2 items"):
+        measure(device, tensors=(tensor,))
+    assert device.closed
+
+
+def test_profiler_measures_again_what_was_disturbed() -> None:
+    """Something else takes the machine from the 120th run to the 180th; then it is quiet again."""
+
+    def with_a_burst(batch: int) -> int:
+        burst = 120 <= len(device.runs) < 180
+        return 9_000 + 1_000 * batch + (50_000 if burst else 0)
+
+    device = Device(with_a_burst)
+    quiet = tuple(9_000 + 1_000 * batch for batch in range(1, 13))
+    assert measure(device).profile().latencies_us == quiet
+    device = Device(with_a_burst)
+    as_it_was = measure(device, settings=ProfilerSettings(rechecks_max=0)).profile()
+    assert as_it_was.latencies_us != quiet
+
+
+def test_profiler_goes_on_when_levelling_off_was_a_disturbance() -> None:
+    def with_a_burst(batch: int) -> int:
+        burst = 4 * 23 <= len(device.runs) < 8 * 23
+        return 9_000 + 1_000 * batch + (50_000 if burst else 0)
+
+    device = Device(with_a_burst)
+    measurement = measure(device, settings=ProfilerSettings(flat_batches=4))
+    assert measurement.ended == LARGEST
+    assert measurement.profile().latencies_us == tuple(9_000 + 1_000 * b for b in range(1, 13))
+
+
+def test_profiler_believes_what_stays_slow() -> None:
+    def slow_at_three(batch: int) -> int:
+        return 90_000 if batch == 3 else 9_000 + 1_000 * batch
+
+    device = Device(slow_at_three)
+    assert measure(device).profile().latency_us(3) == 90_000
+    once = 3 + ProfilerSettings().repeats_min
+    assert device.runs.count(3) == once * (1 + ProfilerSettings().rechecks_max)
 
 
 def test_profiler_tells_its_progress() -> None:

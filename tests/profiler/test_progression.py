@@ -1,6 +1,7 @@
 """Which batches are measured and when that ends: on the published profiles, and on any at all."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from nexus.profiler.progression import (
     LEVELLED_OFF,
     TOO_SLOW,
     batch_grid,
+    disturbed,
     has_levelled_off,
     reason_to_end,
 )
@@ -93,3 +95,34 @@ def test_reason_to_end_says_which() -> None:
 def test_settings_that_allow_no_measuring_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(InvalidArgumentError, match="profiler settings"):
         ProfilerSettings(**wrong)
+
+
+def test_disturbed_are_rows_clearly_slower_than_a_larger_batch() -> None:
+    assert disturbed(rows(10_000, 11_000, 90_000, 13_000, 14_000)) == (2,)
+    assert disturbed(rows(10_000, 11_000, 11_500, 11_000)) == ()
+    assert disturbed(rows(80_000, 90_000, 12_000)) == (0, 1)
+
+
+def test_disturbed_are_rows_with_a_p95_far_from_the_median() -> None:
+    wide = BatchRow(batch=2, p50_us=10_000, p95_us=16_000, p99_us=17_000)
+    assert disturbed((*rows(9_000), wide)) == (1,)
+
+
+def test_disturbed_are_rows_slower_than_two_smaller_batches() -> None:
+    assert disturbed(rows(10_000, 11_000, 60_000, 61_000)) == (2,)
+    assert disturbed(rows(10_000, 20_000, 30_000, 40_000)) == ()
+
+
+def test_disturbed_looks_across_the_gaps_of_a_grid() -> None:
+    sparse = tuple(
+        replace(row, batch=batch)
+        for row, batch in zip(rows(10_000, 11_000, 12_000, 24_000), (1, 2, 4, 7), strict=True)
+    )
+    assert disturbed(sparse) == ()
+    assert disturbed((*sparse[:3], replace(sparse[3], p95_us=27_000, p99_us=27_000))) == (3,)
+
+
+def test_disturbed_suspects_few_published_rows() -> None:
+    assert disturbed(read_nexus_text(TITAN_X / "yolo9000.txt").rows) == ()
+    # Two images really take over twice as long as one there: measured again, it would stay.
+    assert disturbed(read_nexus_text(TITAN_X / "vgg16.txt").rows) == (1,)

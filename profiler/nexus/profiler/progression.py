@@ -8,6 +8,10 @@ from nexus.profiler.settings import ProfilerSettings
 GRID_PARTS = 8
 """Beyond ``every_batch_to`` a batch grows by this part of itself to the next."""
 
+SLOWER_MAX = 1.1
+SPREAD_MAX = 1.5
+"""What makes a row look disturbed: p95 over what other rows allow, and over its own median."""
+
 LEVELLED_OFF = "throughput stopped growing"
 TOO_SLOW = "slower than the latency cap"
 LARGEST = "largest batch allowed"
@@ -35,6 +39,29 @@ def reason_to_end(rows: Sequence[BatchRow], settings: ProfilerSettings) -> str:
     if has_levelled_off(rows, settings.gain_min, settings.flat_batches):
         return LEVELLED_OFF
     return ""
+
+
+def disturbed(rows: Sequence[BatchRow]) -> tuple[int, ...]:
+    """The positions of rows that something else on the machine may have slowed down.
+
+    Such a batch took clearly longer than a larger one, or than the same items in two smaller ones,
+    or its p95 is far from its median. All that can also be true of a model; measuring again tells,
+    for a disturbance passes and a property stays.
+    """
+    return tuple(
+        position
+        for position, row in enumerate(rows)
+        if row.p95_us > SPREAD_MAX * row.p50_us
+        or row.p95_us > SLOWER_MAX * min(larger.p95_us for larger in rows[position:])
+        or (position and row.p95_us > SLOWER_MAX * _in_two_batches_us(rows, position))
+    )
+
+
+def _in_two_batches_us(rows: Sequence[BatchRow], position: int) -> int:
+    """The time of the row before, and of the smallest row that holds the other items."""
+    before = rows[position - 1]
+    rest = rows[position].batch - before.batch
+    return before.p95_us + next(row.p95_us for row in rows if row.batch >= rest)
 
 
 def has_levelled_off(rows: Sequence[BatchRow], gain_min: float, flat_batches: int) -> bool:

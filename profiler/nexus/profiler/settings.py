@@ -32,13 +32,18 @@ class ProfilerSettings:
     """Runs of one batch size end after this time, if there were at least ``repeats_floor``."""
     repeats_floor: int = 5
     """Runs of a batch so slow that ``batch_time_us`` allows no more."""
+    rechecks_max: int = 2
+    """How often a batch that looks disturbed is measured again; the best of its runs counts."""
     item_repeats: int = 50
     """Runs of pre- and of post-processing."""
 
     def __post_init__(self) -> None:
         """Raise InvalidArgumentError on a number that allows no measuring."""
         counts = (self.max_batch, self.every_batch_to, self.flat_batches, self.item_repeats)
-        if min(*counts, self.latency_cap_us, self.batch_time_us) < 1 or self.warm_up < 0:
+        if (
+            min(*counts, self.latency_cap_us, self.batch_time_us) < 1
+            or min(self.warm_up, self.rechecks_max) < 0
+        ):
             raise InvalidArgumentError("profiler settings: counts and times must be at least 1")
         if not 1 <= self.repeats_floor <= self.repeats_min <= self.repeats_max:
             raise InvalidArgumentError(

@@ -1,0 +1,93 @@
+"""How much memory a model needs beside its weights while it runs: what activations take."""
+
+from pathlib import Path
+from typing import Protocol
+
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"
+_BYTES_PER_KIB = 1024
+
+
+class MemoryMeter(Protocol):
+    """Counts from ``start`` on."""
+
+    def start(self) -> None:
+        """Take what is in use now as zero."""
+        ...
+
+    def peak_bytes(self) -> int:
+        """The most that was in use since, above zero."""
+        ...
+
+
+class NoMeter:
+    """For devices whose memory nobody counts: the weights are all there is."""
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def peak_bytes(self) -> int:
+        """Nothing was seen."""
+        return 0
+
+
+class ProcessMemory:
+    """The resident memory of this process, as Linux counts it: right when nothing else runs in it.
+
+    Where the kernel does not let us reset its peak, an earlier, higher one hides what a small model
+    takes, and the weights alone are reported.
+    """
+
+    def __init__(self) -> None:
+        """Count from now on."""
+        self._start_bytes = 0
+        self.start()
+
+    def start(self) -> None:
+        """See MemoryMeter."""
+        try:
+            _CLEAR_REFS.write_text(_RESET_PEAK, encoding="ascii")
+        except OSError:
+            self._start_bytes = _status_bytes("VmHWM")
+        else:
+            self._start_bytes = _status_bytes("VmRSS")
+
+    def peak_bytes(self) -> int:
+        """See MemoryMeter."""
+        return max(0, _status_bytes("VmHWM") - self._start_bytes)
+
+
+class CudaMemory:
+    """What torch allocated on one GPU; its cache of free blocks does not count."""
+
+    def __init__(self, index: int) -> None:
+        """``index`` is torch's number of the GPU."""
+        # Imported late: profiling on a CPU with onnxruntime does without torch.
+        import torch  # noqa: PLC0415
+
+        self._cuda = torch.cuda
+        self._index = index
+        self._start_bytes = 0
+
+    def start(self) -> None:
+        """See MemoryMeter."""
+        self._cuda.reset_peak_memory_stats(self._index)
+        self._start_bytes = self._cuda.memory_allocated(self._index)
+
+    def peak_bytes(self) -> int:
+        """See MemoryMeter."""
+        peak: int = self._cuda.max_memory_allocated(self._index)
+        return max(0, peak - self._start_bytes)
+
+
+def _status_bytes(name: str) -> int:
+    """A line of /proc/self/status; 0 where there is none."""
+    try:
+        lines = _STATUS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    for line in lines:
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * _BYTES_PER_KIB
+    return 0
