@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus.core.errors import DocumentError, NotFoundError
@@ -122,6 +122,7 @@ measurements = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(measurements)
 def test_text_format_reads_back_what_it_wrote(measurement: Measurement) -> None:
     assert parse_profile(format_profile(measurement), "file") == measurement
