@@ -21,7 +21,10 @@ class Components:
 
 def components_of(mask: NDArray[np.bool_], weights: NDArray[np.float32]) -> Components:
     """The 8-connected components of ``mask``; ``weights`` (same shape) are summed over each."""
-    rows, starts, ends = _runs(mask)
+    occupied = np.flatnonzero(mask.any(axis=1))  # text fills few rows: the others cost nothing
+    lines, starts, ends = _runs(mask[occupied])
+    sums = _run_sums(weights[occupied], lines, starts, ends)
+    rows = occupied[lines]
     labels, count = _joined(rows, starts, ends)
     corners = np.empty((count, 4), np.int64)
     corners[:, :2] = np.iinfo(np.int64).max
@@ -30,7 +33,6 @@ def components_of(mask: NDArray[np.bool_], weights: NDArray[np.float32]) -> Comp
     np.minimum.at(corners[:, 1], labels, rows)
     np.maximum.at(corners[:, 2], labels, ends)
     np.maximum.at(corners[:, 3], labels, rows + 1)
-    sums = _run_sums(weights, rows, starts, ends)
     return Components(
         corners=corners,
         pixels=np.bincount(labels, ends - starts, minlength=count).astype(np.int64),

@@ -101,8 +101,11 @@ def planes(
     pixels: Pixels, mean: float | NDArray[np.float32], scale: float | NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """[height, width, 3] bytes as (pixel - mean) * scale in [3, height, width] float32."""
-    normalised = (pixels.astype(np.float32) - mean) * scale
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)
+    # Whole planes in place: many times faster than arithmetic over the short last dimension.
+    result = pixels.transpose(2, 0, 1).astype(np.float32, order="C")
+    result -= np.reshape(mean, (-1, 1, 1))
+    result *= np.reshape(scale, (-1, 1, 1))
+    return result
 
 
 def _encoded_images(tensors: tuple[Tensor, ...]) -> list[bytes]:
