@@ -18,16 +18,20 @@ VALUES_MAX = 200_000
 
 @dataclass(frozen=True, slots=True)
 class YamlValue:
-    """One value of a document: ``path`` is its key, written ``sessions[0].slo_ms``."""
+    """One value of a document: ``path`` is its key, written ``sessions[0].slo_ms``.
+
+    ``key_line`` is where the key stands, if there is one: a list may begin on the next line.
+    """
 
     node: yaml.Node
     source: str
     path: str = ""
+    key_line: int = 0
 
     @property
     def line(self) -> int:
-        """The line of the value, from 1."""
-        return int(self.node.start_mark.line) + 1
+        """The line of the key, or of the value where there is none, from 1."""
+        return self.key_line or _line(self.node)
 
     def error(self, message: str, *, reason: str = "") -> DocumentError:
         """A DocumentError in the form ``file:line: key: message``."""
@@ -52,7 +56,8 @@ class YamlValue:
         seen: set[str] = set()
         for key_node, value_node in self.node.value:
             key = YamlValue(key_node, self.source, self.path).scalar_text()
-            value = YamlValue(value_node, self.source, f"{self.path}.{key}" if self.path else key)
+            path = f"{self.path}.{key}" if self.path else key
+            value = YamlValue(value_node, self.source, path, _line(key_node))
             if key in seen:
                 raise value.error("the key is given twice")
             seen.add(key)
@@ -148,6 +153,10 @@ def parse_yaml(text: str, source: str) -> list[YamlValue]:
         if _size(node) > VALUES_MAX:
             raise DocumentError(f"{source}: more than {VALUES_MAX} values, aliases expanded")
     return [YamlValue(node, source) for node in nodes]
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
 
 
 def _empty(node: yaml.Node | None) -> bool:
