@@ -2,7 +2,7 @@
 
 from typing import TextIO
 
-from nexus.core.units import ms_from_us
+from nexus.core.units import US_PER_S, ms_from_us
 from nexus.profiler.progress import OnProgress, Progress
 
 BAR_WIDTH = 30
@@ -25,7 +25,7 @@ def line_text(progress: Progress) -> str:
     row = progress.row
     if row is None:
         return progress.what
-    return f"{progress.what}: {ms_from_us(row.p95_us):.1f} ms, {row.throughput:.1f}/s"
+    return f"{progress.what}: {ms_from_us(row.p95_us):.1f} ms, {row.throughput * US_PER_S:.1f}/s"
 
 
 def _bar(stream: TextIO) -> OnProgress:
