@@ -124,6 +124,7 @@ async def test_driver_steps_down_when_fenced(store: FickleStore, clock: VirtualC
     await declare(first)
     await first.driver.round()
     clock.advance_to(clock.now_us() + LEASE_TTL_US + 1)
+    await declare(second)
     await second.driver.round()
     first.leadership._renew_due_us = clock.now_us() + 10 * US_PER_S
     await declare(first)
