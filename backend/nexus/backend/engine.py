@@ -40,7 +40,7 @@ from nexus.backend.model_residency import ModelResidency, Residency
 from nexus.backend.refusal import DRAINING, not_hosted, refusal, too_many_items
 from nexus.backend.waiting_dispatches import WaitingDispatches
 from nexus.core.cluster import MeasuredLatency
-from nexus.core.names import SessionName
+from nexus.core.names import ModelName, SessionName
 from nexus.core.plan import Placement
 from nexus.core.request import DropReason, Outcome, dropped
 
@@ -140,6 +140,17 @@ class BackendEngine:
     def queued_items(self) -> dict[SessionName, int]:
         """Items of each session that wait or are being prepared."""
         return {name: session.items for name, session in self._sessions.items()}
+
+    def profile_errors(self) -> dict[ModelName, tuple[int, int]]:
+        """Measured and profiled latency (us) of each model's largest batch with a measurement."""
+        return {
+            measured.model: (
+                measured.latency_us,
+                model.estimator.profile.latency_us(measured.batch),
+            )
+            for model in self._models
+            for measured in model.estimator.measured()
+        }
 
     # Dispatches.
 

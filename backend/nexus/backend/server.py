@@ -157,6 +157,8 @@ class BackendServer:
         """The status, each second; the gauges that only matter to a scrape go with it."""
         for session, items in self._engine.queued_items().items():
             self._metrics.queued(session, items)
+        for model, (measured_us, profiled_us) in self._engine.profile_errors().items():
+            self._metrics.profile_error(model, measured_us, profiled_us)
         self._metrics.store_up(self._link.up)
         return self.status()
 
