@@ -1,5 +1,6 @@
 """ONNX networks through onnxruntime, on the CPU and on CUDA devices."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnxruntime as ort
@@ -7,18 +8,22 @@ import onnxruntime as ort
 from nexus.backend.device_name import DeviceKind, DeviceName
 from nexus.core.errors import FailedPreconditionError, InternalError, InvalidArgumentError
 from nexus.core.model import Model
+from nexus.core.tensor import TensorSpec
 from nexus.zoo.handler import Array
 from nexus.zoo.weights import resolve
 
 CUDA_PROVIDER = "CUDAExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
+TENSOR_HANDLER = "tensors"
 
 
 class OnnxNetwork:
     """One onnxruntime session.
 
-    Inputs and outputs go by the names that the model declares where the file has them, and by their
-    order where it has not.
+    Behind the handler ``tensors`` the declared inputs and outputs are the file's own: they go by
+    their names where the file has them, and by their order where it has not. Any other handler
+    declares what *it* takes and gives (an image, findings), and works on all the file's outputs in
+    their order.
     """
 
     def __init__(
@@ -34,18 +39,8 @@ class OnnxNetwork:
         path = resolve(model.weights, model_root)
         self._name = model.name
         self._session: ort.InferenceSession | None = _open(path, device, threads)
-        self._inputs = _names(
-            model,
-            "input",
-            [i.name for i in model.inputs],
-            [i.name for i in self._session.get_inputs()],
-        )
-        self._outputs = _names(
-            model,
-            "output",
-            [o.name for o in model.outputs],
-            [o.name for o in self._session.get_outputs()],
-        )
+        self._inputs = _names(model, "input", model.inputs, self._session.get_inputs())
+        self._outputs = _names(model, "output", model.outputs, self._session.get_outputs())
         self.memory_bytes = path.stat().st_size
 
     def run(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -78,12 +73,17 @@ def _open(path: Path, device: DeviceName, threads: int) -> ort.InferenceSession:
         ) from error
 
 
-def _names(model: Model, kind: str, declared: list[str], present: list[str]) -> tuple[str, ...]:
-    """The file's names for what the model declares, in the declared order."""
-    if not declared or len(declared) == len(present):
-        by_name = bool(declared) and set(declared) <= set(present)
+def _names(
+    model: Model, kind: str, specs: Sequence[TensorSpec], nodes: Sequence[ort.NodeArg]
+) -> tuple[str, ...]:
+    """The file's names, in the order in which the handler gives and takes the arrays."""
+    declared, present = [spec.name for spec in specs], [node.name for node in nodes]
+    if model.handler != TENSOR_HANDLER or not declared:
+        return tuple(present)
+    by_name = set(declared) <= set(present)
+    if len(declared) == len(present):
         return tuple(declared if by_name else present)
-    if set(declared) <= set(present) and kind == "output":
+    if by_name and kind == "output":
         return tuple(declared)
     raise InvalidArgumentError(
         f"model {model.name!r} declares the {kind}s {declared}, its ONNX file has {present}",
