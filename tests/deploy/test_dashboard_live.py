@@ -1,13 +1,15 @@
 """Every dashboard query returns data from a real Prometheus that scrapes a live local cluster.
 
 A panel that names a metric nobody sets, or a label it does not carry, looks right in review and
-stays empty for ever. Here each query runs against servers under load, some of whose callers leave
-too little time to be served, so that there are drops to show.
+stays empty for ever. Here each query runs against servers under load and in trouble:
+callers leave too little time, devices stall, and one session asks for more than there is.
 """
 
 import contextlib
 import io
+import itertools
 import json
+import os
 import shutil
 import signal
 import socket
@@ -26,14 +28,14 @@ import pytest
 import yaml
 from PIL import Image
 
-from nexus.cli.cluster_file import ClusterFile, read_cluster_file
+from nexus.cli.cluster_file import ClusterFile, Member, read_cluster_file
 from nexus.client import Client, ControlClient
 from nexus.core.errors import NexusError
 from nexus.core.model import EngineKind, Model
-from nexus.core.profile import linear_profile
+from nexus.core.profile import Profile, linear_profile
 from nexus.core.query import Query, Stage
 from nexus.core.session import Session
-from nexus.core.tensor import DataType, TensorSpec
+from nexus.core.tensor import VARIABLE, DataType, TensorSpec
 from nexus.deploy.board import ROWS
 from nexus.deploy.generated import DEPLOY
 from nexus.deploy.promql import without_variables
@@ -52,10 +54,11 @@ pytestmark = [
 START_S = 120.0
 DATA_S = 90.0
 """Long enough for the second epoch, which reports measured fan-out and rates."""
-TIMEOUTS_S = (1.0, 1.0, 0.02, 0.012, 0.004)
-"""Enough, and less and less: some is refused at admission, some dropped in a backend's queue."""
-DEVICE = "v100"
-SESSION = "classify@100ms"
+TIMEOUTS_S = (1.0, 1.0, 0.02, 0.004)
+"""Enough, and too little: that is refused at admission."""
+STALL_S = 0.3
+"""Longer than the SLO: what waits in the queue of a stalled backend is dropped there."""
+DEVICES = "emulated:v100:2,emulated:k80,cpu"
 QUERY = "watch"
 
 EXPRESSIONS = [
@@ -66,25 +69,35 @@ EXPRESSIONS = [
 ]
 
 
-def model(name: str, **parameters: str) -> Model:
+def model(name: str, engine: EngineKind = EngineKind.EMULATED, **parameters: str) -> Model:
     return Model(
         name=name,
-        engine=EngineKind.EMULATED,
-        inputs=(TensorSpec("input", DataType.FP32, (4,)),),
-        outputs=(TensorSpec("output", DataType.FP32, (2,)),),
+        engine=engine,
+        network="mlp" if engine is EngineKind.TORCH else "",
+        inputs=(TensorSpec("input", DataType.FP32, (VARIABLE, 16)),),
+        outputs=(TensorSpec("output", DataType.FP32, (VARIABLE, 4)),),
         parameters=parameters,
     )
 
 
+def profile(name: str, device: str) -> Profile:
+    return linear_profile(name, device, 1_000, 5_000, 32, memory_bytes=1 << 28)
+
+
 def resources() -> list[Declared]:
-    """A session, and a query of two stages."""
-    names = ("classify", "detect", "embed")
+    """A session on an emulated device, a real one on the CPU, too much of one, and a query."""
     return [
         model("classify"),
+        model("classify-on-cpu", EngineKind.TORCH),
+        model("bulk"),
         model("detect", emulated_findings="person:2"),
         model("embed"),
-        *(linear_profile(name, DEVICE, 1_000, 5_000, 32, memory_bytes=1 << 28) for name in names),
-        Session(model="classify", slo_us=100_000, name=SESSION, expected_rate=20),
+        *(profile(name, "v100") for name in ("classify", "detect", "embed")),
+        profile("classify-on-cpu", "cpu"),
+        profile("bulk", "k80"),
+        Session(model="classify", slo_us=100_000, expected_rate=20),
+        Session(model="classify-on-cpu", slo_us=100_000, expected_rate=20),
+        Session(model="bulk", slo_us=100_000, expected_rate=10_000),
         Query(
             name=QUERY,
             slo_us=300_000,
@@ -101,7 +114,7 @@ def resources() -> list[Declared]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterFile]:
     directory = tmp_path_factory.mktemp("cluster")
     nexus = Path(sys.executable).with_name("nexus")
-    command = [str(nexus), "up", "--devices", f"emulated:{DEVICE}:2", "--dir", str(directory)]
+    command = [str(nexus), "up", "--devices", DEVICES, "--dir", str(directory)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             wait_for_ready(process)
@@ -131,7 +144,8 @@ def load(cluster: ClusterFile) -> Iterator[None]:
         control.apply(resources=resources())
     stop = threading.Event()
     threads = [
-        threading.Thread(target=keep_asking, args=(cluster.frontends, stop)) for _ in range(4)
+        *(threading.Thread(target=keep_asking, args=(cluster.frontends, stop)) for _ in range(4)),
+        threading.Thread(target=keep_stalling, args=(cluster.of("backend"), stop)),
     ]
     for thread in threads:
         thread.start()
@@ -144,14 +158,24 @@ def load(cluster: ClusterFile) -> Iterator[None]:
 def keep_asking(addresses: tuple[str, ...], stop: threading.Event) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (64, 64)).save(picture, "JPEG")
-    inputs = {"input": [0.0, 1.0, 2.0, 3.0]}
+    inputs = {"input": [[0.0] * 16]}
     with Client(addresses) as client:
         while not stop.wait(0.05):
             for timeout_s in TIMEOUTS_S:
-                with contextlib.suppress(NexusError):
-                    client.infer("classify", inputs, session=SESSION, timeout_s=timeout_s)
+                for name in ("classify", "classify-on-cpu", "bulk"):
+                    with contextlib.suppress(NexusError):
+                        client.infer(name, inputs, timeout_s=timeout_s)
                 with contextlib.suppress(NexusError):
                     client.query(QUERY, picture.getvalue(), timeout_s=timeout_s)
+
+
+def keep_stalling(backends: tuple[Member, ...], stop: threading.Event) -> None:
+    for backend in itertools.cycle(backends):
+        if stop.wait(1.0):
+            return
+        os.kill(backend.pid, signal.SIGSTOP)
+        stop.wait(STALL_S)
+        os.kill(backend.pid, signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")
