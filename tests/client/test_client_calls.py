@@ -20,7 +20,7 @@ from nexus.core.errors import (
     UnavailableError,
 )
 from nexus.core.model import EngineKind, Model
-from tests.client.conftest import Fake, echo, serve
+from tests.client.fake_servers import Fake, echo, serve
 
 
 async def test_infer_sends_tensors_parameters_and_deadline(fake: Fake) -> None:

@@ -11,7 +11,7 @@ from nexus.client import AsyncClient, AsyncFrameStream, Client, FrameStream, Que
 from nexus.client.frame_window import FrameWindow, StreamCounts
 from nexus.client.inputs import Frame
 from nexus.core.errors import NotFoundError, RefusedError
-from tests.client.conftest import Fake, answer
+from tests.client.fake_servers import Fake, answer
 
 SOURCE_ERROR = "the camera broke"
 

@@ -26,16 +26,24 @@ class ClusterChoice:
         said = _first_said(self.address, self.directory, environment, FRONTEND_VARIABLE)
         if said:
             return tuple(address.strip() for address in said.split(","))
-        return read_cluster_file(self._directory(environment)).frontends
+        return read_cluster_file(self.folder(environment)).frontends
 
     def control_services(self, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
         """The control services' addresses; raise NotFoundError when no cluster is found."""
         said = _first_said(self.control, self.directory, environment, CONTROL_VARIABLE)
         if said:
             return tuple(address.strip() for address in said.split(","))
-        return (read_cluster_file(self._directory(environment)).control,)
+        return (read_cluster_file(self.folder(environment)).control,)
 
-    def _directory(self, environment: Mapping[str, str]) -> Path:
+    def frontend_metrics(self, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+        """Metrics URLs of a local cluster's frontends; none of a cluster known by address only."""
+        if _first_said(self.control, self.directory, environment, CONTROL_VARIABLE):
+            return ()
+        members = read_cluster_file(self.folder(environment)).of("frontend")
+        return tuple(f"http://{member.metrics}/metrics" for member in members if member.metrics)
+
+    def folder(self, environment: Mapping[str, str] = os.environ) -> Path:
+        """The directory of a cluster of this machine."""
         if self.directory is not None:
             return self.directory
         said = environment.get(DIRECTORY_VARIABLE)

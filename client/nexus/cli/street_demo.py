@@ -18,6 +18,7 @@ from nexus.cli.frame_rate import DevicesAtHand, choose_frame_rate
 from nexus.cli.local_cluster import LocalCluster
 from nexus.cli.profile_cache import ProfileCache
 from nexus.cli.progress_bar import progress_on
+from nexus.cli.stop_signals import stop_event
 from nexus.client import AsyncClient, AsyncControlClient
 from nexus.core.errors import DeadlineError
 from nexus.core.model import Model
@@ -177,4 +178,4 @@ async def _keep(cluster: LocalCluster, say: Callable[[str], None]) -> None:
         f"the cluster goes on; another terminal: nexus top --cluster-dir {cluster.directory}\n"
         "stop it with Ctrl-C"
     )
-    await asyncio.Event().wait()
+    await stop_event().wait()

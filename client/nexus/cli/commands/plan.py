@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from nexus.cli.output import print_json
+from nexus.core.errors import DocumentError, NotFoundError
 from nexus.core.profile import Profile
 from nexus.scheduler.explain import plan_text
 from nexus.scheduler.plan_scenario import plan_json, plan_scenario
@@ -34,7 +35,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_profile(path: Path, model: str, device: str) -> Profile:
-    """A profile file, for the scheduler, which must not know the profiler."""
+    """A profile file, for the scheduler, which must not know the profiler.
+
+    Raises:
+        DocumentError: it is not one, or does not exist: either way the scenario is wrong.
+    """
     from nexus.profiler.catalogue import read_any  # noqa: PLC0415 - only where a file is named
 
-    return read_any(path, model=model, device=device).profile()
+    try:
+        return read_any(path, model=model, device=device).profile()
+    except NotFoundError as error:
+        raise DocumentError(error.message) from error

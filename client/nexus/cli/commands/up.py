@@ -3,18 +3,17 @@
 import argparse
 import asyncio
 import os
-import signal
 from pathlib import Path
 
 from nexus.cli.cluster_file import ClusterFile, default_directory
 from nexus.cli.local_cluster import LocalCluster
+from nexus.cli.stop_signals import stop_event
 from nexus.core.errors import InvalidArgumentError
 
 EXAMPLE = """\
   nexus up                                       what the machine has: its GPUs, else one CPU
   nexus up --devices emulated:v100:16 --frontends 2"""
 FRONTENDS_MAX = 64
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,9 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _serve(cluster: LocalCluster) -> None:
-    told_to_stop = asyncio.Event()
-    for number in _STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+    told_to_stop = stop_event()
     print("starting …", flush=True)
     start = asyncio.create_task(cluster.start())
     stop = asyncio.create_task(told_to_stop.wait())
