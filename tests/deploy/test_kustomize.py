@@ -13,12 +13,16 @@ import pytest
 import yaml
 
 from nexus.backend import control_service
+from nexus.backend import server as backend_server
+from nexus.backend.settings import GRACE_S
 from nexus.deploy import scale_api
 from nexus.deploy.generated import DEPLOY
 from nexus.frontend import inference_service
-from nexus.frontend.server import DRAIN_S_MAX, STOP_GRACE_S
+from nexus.frontend import server as frontend_server
+from nexus.frontend.server import DRAIN_S_MAX
 from nexus.rpc import health
 from nexus.scheduler import control
+from nexus.scheduler import server as scheduler_server
 
 KUBECTL = shutil.which("kubectl")
 pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
@@ -31,8 +35,12 @@ SERVICES = {
     "backend": control_service.SERVICE_NAME,
 }
 COMPONENT = "app.kubernetes.io/component"
-DRAIN_S = DRAIN_S_MAX + STOP_GRACE_S
-"""No server drains longer than this after SIGTERM."""
+DRAIN_S = {
+    "frontend": DRAIN_S_MAX + frontend_server.STOP_GRACE_S,
+    "backend": GRACE_S + backend_server.STOP_GRACE_S,
+    "scheduler": scheduler_server.STOP_GRACE_S,
+}
+"""No server takes longer than this to stop after SIGTERM."""
 CUSTOM = {"PodMonitor", "PrometheusRule"}
 """Kinds whose schemas are the Prometheus operator's, not Kubernetes's."""
 
@@ -198,13 +206,29 @@ def test_kustomize_probes_name_health_services_that_exist(overlay: str) -> None:
         assert probes["readinessProbe"]["grpc"]["service"] == SERVICES[component(workload)]
 
 
+@functools.cache
+def variables_read_by(component: str) -> frozenset[str]:
+    """The environment variables of a server: one for each flag that its help names."""
+    command = [sys.executable, "-m", f"nexus.{component}", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    flags = re.findall(r"^  --([a-z-]+)", text, re.MULTILINE)
+    return frozenset(f"NEXUS_{flag.upper().replace('-', '_')}" for flag in flags)
+
+
+@each_overlay
+def test_kustomize_sets_only_variables_that_the_servers_read(overlay: str) -> None:
+    (configuration,) = of_kind(overlay, "ConfigMap")
+    for workload in servers(overlay):
+        names = {*environment(workload), *configuration["data"]} - {"REDIS_PASSWORD"}
+        assert names <= variables_read_by(component(workload))
+
+
 @each_overlay
 def test_kustomize_pods_outlive_their_drain(overlay: str) -> None:
     for workload in servers(overlay):
         stop = container(workload).get("lifecycle", {}).get("preStop", {"sleep": {"seconds": 0}})
-        grace_s = pod(workload).get("terminationGracePeriodSeconds", 30)
-        if component(workload) != "scheduler":
-            assert grace_s > stop["sleep"]["seconds"] + DRAIN_S
+        needed_s = stop["sleep"]["seconds"] + DRAIN_S[component(workload)]
+        assert pod(workload)["terminationGracePeriodSeconds"] > needed_s
 
 
 @each_overlay
