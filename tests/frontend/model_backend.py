@@ -62,13 +62,13 @@ class ModelBackend:
     def capacity(self) -> float:
         return self.batch * 1e6 / self.duty_cycle_us
 
-    def route(self, name: str) -> Route:
+    def route(self, name: str, duty_cycle_us: int) -> Route:
         return Route(
             backend=name,
             address=f"{name}:1",
             rate=self.capacity,
             batch=self.batch,
-            duty_cycle_us=self.duty_cycle_us,
+            duty_cycle_us=duty_cycle_us,
             latency_us=self.latency_us(self.batch),
         )
 
@@ -108,14 +108,23 @@ class ModelBackend:
 class ModelFrontend:
     """Drives a real FrontendEngine against model backends."""
 
-    def __init__(self, world: World, backends: dict[str, ModelBackend], slo_us: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        backends: dict[str, ModelBackend],
+        slo_us: int,
+        duty_cycle_us: int | None = None,
+    ) -> None:
         self.world, self.backends, self.slo_us = world, backends, slo_us
         self.engine = FrontendEngine()
         self.offered = 0
         self.refused = 0
         self.outcomes: dict[int, Outcome] = {}
         self._submitting = False
-        routes = tuple(backend.route(name) for name, backend in backends.items())
+        routes = tuple(
+            backend.route(name, duty_cycle_us or backend.duty_cycle_us)
+            for name, backend in backends.items()
+        )
         session = SessionRoutes(session="s", model="m", slo_us=slo_us, routes=routes)
         self._apply(
             self.engine.handle(events.TableChanged(RoutingTable(version=1, sessions=(session,))), 0)

@@ -92,7 +92,7 @@ def test_admission_frontends_that_share_backends_learn_to_make_room(
 
 def test_admission_expects_an_idle_route_to_take_one_batch() -> None:
     assert RouteLoad().expected_us(ROUTE, 1, 0) == 20_000
-    assert RouteLoad().expected_us(ROUTE, 5, 0) == 70_000
+    assert RouteLoad().expected_us(ROUTE, 5, 0) == 40_000
 
 
 def test_admission_counts_the_batches_ahead() -> None:
@@ -104,6 +104,28 @@ def test_admission_counts_the_batches_ahead() -> None:
     assert load.expected_us(ROUTE, 1, 50_000) == 30_000 + 20_000
     load.released(1)
     assert load.outstanding == 0
+
+
+def test_admission_learns_that_a_device_is_faster_than_its_duty_cycle() -> None:
+    load = RouteLoad()
+    load.sent(ROUTE, 4, 0)
+    for now_us in range(20_000, 420_000, 20_000):
+        load.sent(ROUTE, 4, now_us)
+        load.answered(ROUTE, 4, now_us)
+    assert load.expected_us(ROUTE, 1, 400_000) == pytest.approx(20_000 + 20_000, rel=0.05)
+    load.unlearn()
+    assert load.expected_us(ROUTE, 1, 400_000) == pytest.approx(50_000 + 20_000, rel=0.05)
+
+
+def test_admission_does_not_refuse_what_an_eager_backend_can_do() -> None:
+    # The plan reckons with busy neighbours; they are idle, and the load is twice what was planned.
+    world = World()
+    device = ModelBackend(world, 1_000, 9_000, 4)
+    door = ModelFrontend(world, {"b": device}, 100_000, duty_cycle_us=60_000)
+    door.offer_poisson(2 * 4 / 0.060, 0, 20_000_000, random.Random(1))
+    world.run_until(21_000_000)
+    assert door.admitted / door.offered >= 0.98
+    assert door.in_time / door.admitted >= 0.99
 
 
 def test_admission_overdue_batch_is_expected_now_and_never_before() -> None:

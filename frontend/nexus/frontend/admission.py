@@ -3,7 +3,8 @@
 The routing table says how a backend works through a session: batches of ``batch`` items, one every
 ``duty_cycle_us``, each taking ``latency_us``. From the items under way there the frontend knows in
 which batch a new item will be, and when that batch will be done. What the table cannot say (other
-frontends sharing the backend, a device slower than its profile) is learnt from promises missed.
+frontends sharing the backend, a device slower than its profile, co-located sessions that are idle)
+is learnt from the answers: their pace, and the promises missed.
 """
 
 import math
@@ -21,6 +22,14 @@ _CAUTION_HALF_LIFE_US = 30_000_000
 _RESERVE = 0.03
 
 
+# The measured pace forgets half in so many duty cycles of being busy.
+_PACE_HALF_LIFE_CYCLES = 20
+# Fewer batches than this measure nothing yet.
+_PACE_BATCHES_MIN = 4
+# What caution adds must exceed this part of a batch to count: it is learnt, not known.
+_CAUTION_SLACK = 0.25
+
+
 @dataclass(slots=True)
 class RouteLoad:
     """What one frontend has under way on one route, and what it learnt about it.
@@ -35,31 +44,48 @@ class RouteLoad:
     caution: float = 1.0
     _raised_at_us: int = -1
     _eased_at_us: int = 0
+    _busy_since_us: int = 0
+    _busy_us: float = 0.0
+    _answered_items: float = 0.0
 
     def expected_us(self, route: Route, items: int, now_us: int) -> int:
         """How long until ``items`` more items would be answered.
 
-        On a route with nothing under way this is the plain batch latency: an eager backend starts
+        On a route with nothing under way these are plain batch latencies: an eager backend starts
         at once, and one request must always get through, or nothing would be learnt.
         """
+        cycle_us = self._cycle_us(route)
         if self.outstanding == 0:
-            return _batches(items, route) * route.duty_cycle_us + route.latency_us
-        ahead = _batches(self.caution * (self.outstanding + items), route)
+            ahead = _batches_before_last(items / route.batch)
+            return ahead * min(cycle_us, route.latency_us) + route.latency_us
+        batches = (self.outstanding + items) / route.batch
+        ahead = _batches_before_last(max(batches, self.caution * batches - _CAUTION_SLACK))
         # A batch that is overdue is about to be done; it cannot have been done in the past.
         start_us = max(self.next_start_us - now_us, -route.latency_us)
-        return start_us + ahead * route.duty_cycle_us + route.latency_us
+        return start_us + ahead * cycle_us + route.latency_us
 
     def sent(self, route: Route, items: int, now_us: int) -> None:
         """Count ``items`` on their way."""
         if self.outstanding == 0:
-            # An idle session may have to let the others of its duty cycle go first.
-            self.next_start_us = now_us + max(0, route.duty_cycle_us - route.latency_us)
+            # An idle session may have to let the others of its duty cycle go first ...
+            self.next_start_us = now_us + max(0, self._cycle_us(route) - route.latency_us)
+            # ... and while it was idle they may have been served, in the time that is theirs.
+            others_us = max(0, route.duty_cycle_us - route.latency_us)
+            self._busy_since_us = max(self._busy_since_us, now_us - others_us)
         self.outstanding += items
 
     def answered(self, route: Route, items: int, now_us: int) -> None:
-        """Count ``items`` back: a batch is done, the next starts a duty cycle after it started."""
+        """Count ``items`` back: a batch is done, the next starts a cycle after it started."""
+        busy_us = now_us - self._busy_since_us
+        if busy_us > 0:  # Zero between the answers of one batch.
+            half_life_us = _PACE_HALF_LIFE_CYCLES * route.duty_cycle_us
+            kept = 0.5 ** (busy_us / half_life_us) if half_life_us else 0.0
+            self._busy_us = self._busy_us * kept + busy_us
+            self._answered_items *= kept
+            self._busy_since_us = now_us
+        self._answered_items += items
         self.released(items)
-        self.next_start_us = now_us + max(0, route.duty_cycle_us - route.latency_us)
+        self.next_start_us = now_us + max(0, self._cycle_us(route) - route.latency_us)
 
     def released(self, items: int) -> None:
         """Count ``items`` as gone without an answer (cancelled, lost, given up)."""
@@ -79,6 +105,22 @@ class RouteLoad:
             self.caution = min(CAUTION_MAX, self.caution * _CAUTION_RAISE)
             self._raised_at_us = self._eased_at_us = now_us
 
+    def unlearn(self) -> None:
+        """Forget what the answers taught: another process may answer from now on."""
+        self.caution = 1.0
+        self._busy_us = self._answered_items = 0.0
+
+    def _cycle_us(self, route: Route) -> int:
+        """How long the backend takes from batch to batch while it is busy with this session.
+
+        The table's duty cycle is the worst case, when all sessions of the backend are as busy as
+        planned. Eager backends are faster when they are not, and then take more than planned.
+        """
+        if self._answered_items < _PACE_BATCHES_MIN * route.batch:
+            return route.duty_cycle_us
+        measured_us = self._busy_us / self._answered_items * route.batch
+        return min(route.duty_cycle_us, int(measured_us))
+
 
 def can_be_in_time(expected_us: int, left_us: int) -> bool:
     """Whether an answer expected in ``expected_us`` fits the time left, with a small reserve."""
@@ -93,6 +135,6 @@ def was_promised(route: Route, left_us: int) -> bool:
     return left_us >= route.duty_cycle_us + route.latency_us
 
 
-def _batches(items: float, route: Route) -> int:
-    """How many batches start before the one that holds the last of ``items``."""
-    return max(0, math.ceil(items / route.batch) - 1)
+def _batches_before_last(batches: float) -> int:
+    """How many batches start before the one that the last item is in."""
+    return math.ceil(batches) - 1

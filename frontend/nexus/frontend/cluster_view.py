@@ -1,12 +1,16 @@
 """What the engine knows of the cluster: the catalogue, the routing table, who can be reached."""
 
 from nexus.core.cluster import Catalogue
+from nexus.core.model import Model
 from nexus.core.names import BackendName, QueryName, SessionName, stage_session_name
 from nexus.core.query import Query, Stage
 from nexus.core.request import DropReason, Outcome, dropped
 from nexus.core.routing import RoutingTable
+from nexus.core.tensor import VARIABLE
 from nexus.frontend.limits import NO_ROUTE_RETRY_US, REQUEST_ITEMS_MAX
-from nexus.frontend.session_dispatcher import SessionDispatcher
+from nexus.frontend.session_dispatcher import DispatchLimits, SessionDispatcher
+
+_NO_LIMITS = DispatchLimits()
 
 
 class ClusterView:
@@ -18,14 +22,14 @@ class ClusterView:
         self.table = RoutingTable()
         self.reachable: set[BackendName] = set()
         self._dispatchers: dict[SessionName, SessionDispatcher] = {}
-        self._batch_max: dict[SessionName, int] = {}
+        self._limits: dict[SessionName, DispatchLimits] = {}
         self._queries: dict[QueryName, Query] = {}
 
     def take_catalogue(self, catalogue: Catalogue) -> None:
         """Replace what is declared; frames under way finish by the query they began with."""
         self.catalogue = catalogue
         self._queries = {query.name: query for query in catalogue.queries}
-        self._index_batch_limits()
+        self._index_limits()
 
     def take_table(self, table: RoutingTable) -> None:
         """Replace the table, unless it is older than the one in use.
@@ -42,7 +46,7 @@ class ClusterView:
         for name, dispatcher in kept.items():
             dispatcher.update(entries.get(name))
         self._dispatchers = kept
-        self._index_batch_limits()
+        self._index_limits()
 
     def lose(self, backend: BackendName) -> None:
         """A backend is gone; should it come back, nothing learnt of it holds."""
@@ -58,9 +62,9 @@ class ClusterView:
         """Where the items of a query's stage go; None when the table does not name it."""
         return self._dispatchers.get(stage_session_name(query.name, stage.name))
 
-    def batch_max(self, session: SessionName) -> int:
-        """The most items that one dispatch of a session may carry, by its model's declaration."""
-        return self._batch_max.get(session, REQUEST_ITEMS_MAX)
+    def limits(self, session: SessionName) -> DispatchLimits:
+        """How many items one dispatch of a session may carry, by its model's declaration."""
+        return self._limits.get(session, _NO_LIMITS)
 
     def query(self, name: QueryName) -> Query | None:
         """The declared query of that name."""
@@ -82,10 +86,17 @@ class ClusterView:
             message = f"{owner} is not in routing table {self.table.version}: not planned yet"
         return dropped(DropReason.NO_ROUTE, message, retry_after_us=NO_ROUTE_RETRY_US)
 
-    def _index_batch_limits(self) -> None:
-        limits = {model.name: model.max_batch for model in self.catalogue.models}
-        self._batch_max = {
+    def _index_limits(self) -> None:
+        limits = {model.name: _limits(model) for model in self.catalogue.models}
+        self._limits = {
             routes.session: limits[routes.model]
             for routes in self.table.sessions
             if routes.model in limits
         }
+
+
+def _limits(model: Model) -> DispatchLimits:
+    """Rows may be spread over dispatches only if the model declares their number variable."""
+    if all(spec.shape[:1] == (VARIABLE,) for spec in model.inputs):
+        return DispatchLimits(most=model.max_batch)
+    return DispatchLimits(least=REQUEST_ITEMS_MAX)

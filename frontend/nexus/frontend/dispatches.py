@@ -8,7 +8,7 @@ from nexus.core.request import Dispatch, DropReason, Outcome
 from nexus.frontend.admission import was_promised
 from nexus.frontend.in_flight import SentDispatch
 from nexus.frontend.query_run import Call
-from nexus.frontend.session_dispatcher import SessionDispatcher
+from nexus.frontend.session_dispatcher import DispatchLimits, SessionDispatcher
 
 # The backend could not be in time although admission thought so.
 _MISSED = (DropReason.DEADLINE, DropReason.LATE, DropReason.OVERLOADED, DropReason.QUEUE_FULL)
@@ -32,7 +32,7 @@ class OpenDispatches:
         deadline_us: int,
         now_us: int,
         reachable: Collection[BackendName],
-        batch_max: int,
+        limits: DispatchLimits,
         tries: int = 0,
     ) -> tuple[list[SentDispatch], Outcome | None]:
         """Make the dispatches of one call; the outcome is why the rest of its items is refused.
@@ -40,7 +40,7 @@ class OpenDispatches:
         They count as load from now on: ``open`` or ``unplace`` each of them.
         """
         left_us = deadline_us - now_us
-        shares, refusal = dispatcher.place(call.items, left_us, now_us, reachable, batch_max)
+        shares, refusal = dispatcher.place(call.items, left_us, now_us, reachable, limits)
         placed = 0
         made = []
         for share in shares:

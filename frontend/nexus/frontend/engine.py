@@ -266,7 +266,7 @@ class FrontendEngine:
             deadline_us=deadline_us,
             now_us=now_us,
             reachable=self._view.reachable,
-            batch_max=self._view.batch_max(session),
+            limits=self._view.limits(session),
         )
 
     def _send(self, request: Request, made: Iterable[SentDispatch]) -> None:
@@ -315,7 +315,7 @@ class FrontendEngine:
             now_us=now_us,
             # The backend just tried would say the same again.
             reachable=self._view.reachable - {sent.route.backend},
-            batch_max=self._view.batch_max(dispatch.session),
+            limits=self._view.limits(dispatch.session),
             tries=sent.tries + 1,
         )
         if refusal is None:

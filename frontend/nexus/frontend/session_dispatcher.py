@@ -8,8 +8,28 @@ from nexus.core.request import DropReason, Outcome, dropped
 from nexus.core.routing import Route, SessionRoutes
 from nexus.core.units import ms_from_us
 from nexus.frontend.admission import RouteLoad, can_be_in_time
-from nexus.frontend.limits import DISPATCH_ITEMS_MIN, IN_FLIGHT_MAX, NO_ROUTE_RETRY_US
+from nexus.frontend.limits import (
+    DISPATCH_ITEMS_MIN,
+    IN_FLIGHT_MAX,
+    NO_ROUTE_RETRY_US,
+    REQUEST_ITEMS_MAX,
+)
 from nexus.frontend.routing import DeficitRoundRobin
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchLimits:
+    """How many items one dispatch may carry, by the session's model.
+
+    Up to ``least`` even where the plan's batch is smaller, and never more than ``most``.
+    """
+
+    least: int = DISPATCH_ITEMS_MIN
+    most: int = REQUEST_ITEMS_MAX
+
+    def items(self, route: Route) -> int:
+        """The limit on one route."""
+        return min(self.most, max(route.batch, self.least))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +77,7 @@ class SessionDispatcher:
     def forget(self, backend: BackendName) -> None:
         """Start anew with a backend that went away: what was learnt of it holds no longer."""
         if backend in self._loads:
-            self._loads[backend].caution = 1.0
+            self._loads[backend].unlearn()
 
     def place(
         self,
@@ -65,7 +85,7 @@ class SessionDispatcher:
         left_us: int,
         now_us: int,
         reachable: Collection[BackendName],
-        batch_max: int,
+        limits: DispatchLimits,
     ) -> tuple[list[Share], Outcome | None]:
         """Share items out over routes that can answer them within ``left_us``.
 
@@ -76,7 +96,7 @@ class SessionDispatcher:
         routes = [route for route in self._router.routes if route.backend in reachable]
         shares: list[Share] = []
         while items:
-            route, count = self._next(routes, items, left_us, now_us, batch_max)
+            route, count = self._next(routes, items, left_us, now_us, limits)
             if route is None:
                 return shares, self._refusal(routes, items, left_us, now_us)
             self._loads[route.backend].sent(route, count, now_us)
@@ -115,24 +135,32 @@ class SessionDispatcher:
         return self._no_route()
 
     def _next(
-        self, routes: list[Route], items: int, left_us: int, now_us: int, batch_max: int
+        self,
+        routes: list[Route],
+        items: int,
+        left_us: int,
+        now_us: int,
+        limits: DispatchLimits,
     ) -> tuple[Route | None, int]:
-        in_time = [
-            route
-            for route in routes
-            if can_be_in_time(
-                self._loads[route.backend].expected_us(
-                    route, min(items, _dispatch_items(route, batch_max)), now_us
-                ),
-                left_us,
-            )
-        ]
-        route = self._router.pick(in_time)
-        if route is None:
-            return None, 0
-        count = min(items, _dispatch_items(route, batch_max))
-        self._router.spend(route, count)
-        return route, count
+        """Whose turn it is, and how many items it takes: a whole dispatch, or else one batch."""
+        for smaller in (False, True) if limits.least < items else (False,):
+            counts = {
+                route.backend: min(items, route.batch if smaller else limits.items(route))
+                for route in routes
+            }
+            in_time = [
+                route
+                for route in routes
+                if can_be_in_time(
+                    self._loads[route.backend].expected_us(route, counts[route.backend], now_us),
+                    left_us,
+                )
+            ]
+            route = self._router.pick(in_time)
+            if route is not None:
+                self._router.spend(route, counts[route.backend])
+                return route, counts[route.backend]
+        return None, 0
 
     def _refusal(self, routes: list[Route], items: int, left_us: int, now_us: int) -> Outcome:
         if not routes:
@@ -145,9 +173,7 @@ class SessionDispatcher:
                 f"{ms_from_us(max(0, left_us)):g} ms are left",
             )
         expected_us = min(
-            self._loads[route.backend].expected_us(
-                route, min(items, _dispatch_items(route, items)), now_us
-            )
+            self._loads[route.backend].expected_us(route, min(items, route.batch), now_us)
             for route in routes
         )
         return overloaded(f"session {self.session!r}", expected_us, left_us)
@@ -184,7 +210,3 @@ def overloaded(owner: str, expected_us: int, left_us: int) -> Outcome:
         expected_wait_us=expected_us,
         retry_after_us=max(1_000, expected_us - left_us),
     )
-
-
-def _dispatch_items(route: Route, batch_max: int) -> int:
-    return min(batch_max, max(route.batch, DISPATCH_ITEMS_MIN))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.model import Model
-from nexus.core.tensor import VARIABLE, Tensor, TensorSpec
+from nexus.core.tensor import Tensor, TensorSpec
 from nexus.frontend.limits import REQUEST_ITEMS_MAX
 
 _IMAGE_MAGICS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
@@ -67,11 +67,6 @@ def require_image(owner: str, frame: bytes) -> None:
             f"{owner}: the frame ({len(frame)} bytes) {found}; expected a JPEG or PNG file",
             reason="invalid_frame",
         )
-
-
-def splittable(model: Model) -> bool:
-    """Whether the items of one request may be spread over dispatches: every row stands alone."""
-    return all(spec.shape[:1] == (VARIABLE,) for spec in model.inputs)
 
 
 def _require_declared(model: Model, tensors: Sequence[Tensor]) -> None:
