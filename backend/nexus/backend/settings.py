@@ -18,6 +18,8 @@ PREPARE_WORKERS = 4
 GRACE_S = 10.0
 """How long a draining backend finishes work before it ends anyway."""
 
+PORT_MAX = 65_535
+
 _EPILOG = """example:
   nexus backend --device emulated:v100 --store redis://127.0.0.1:6379 --name b0
 """
@@ -46,6 +48,9 @@ class BackendSettings:
     def __post_init__(self) -> None:
         """Raise InvalidArgumentError on values out of range."""
         require_name("backend", self.name)
+        require_name("cluster", self.cluster)
+        for address in (self.listen, self.data_listen, self.metrics_listen):
+            split_address(address)
         if self.memory_bytes < 0 or self.threads < 0 or self.grace_s < 0:
             raise InvalidArgumentError("--memory-mb, --threads and --grace-s must not be negative")
         if self.prepare_workers < 1:
@@ -65,7 +70,7 @@ def parse_settings(
     """
     given = _parser(environment).parse_args(arguments)
     host = _host(given.data_listen)
-    everywhere = host in ("0.0.0.0", "[::]", "::", "")  # noqa: S104 - compared, not bound
+    everywhere = host in {"0.0.0.0", "[::]"}  # noqa: S104 - compared, not bound
     return BackendSettings(
         listen=given.listen,
         data_listen=given.data_listen,
@@ -88,8 +93,10 @@ def parse_settings(
 def split_address(address: str) -> tuple[str, int]:
     """``HOST:PORT`` in two; raise InvalidArgumentError when it is something else."""
     host, colon, port = address.rpartition(":")
-    if not (colon and port.isascii() and port.isdigit()):
-        raise InvalidArgumentError(f"{address!r} is not HOST:PORT", reason="invalid_address")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= PORT_MAX):
+        raise InvalidArgumentError(
+            f"{address!r} is not HOST:PORT with a port of 0..{PORT_MAX}", reason="invalid_address"
+        )
     return host, int(port)
 
 

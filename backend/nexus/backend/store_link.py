@@ -7,6 +7,7 @@ changes: the last plan stays in use (ARCHITECTURE.md, section 2).
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from nexus.core.cluster import BackendStatus, Catalogue
 from nexus.core.errors import NexusError
@@ -17,6 +18,7 @@ from nexus.store.cluster import ClusterStore
 
 POLL_S = 2.0
 REPORT_S = 1.0
+CANCEL_AGAIN_S = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +58,12 @@ class StoreLink:
 
     async def close(self) -> None:
         """Stop reading and reporting, and leave the cluster."""
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        ending = set(self._loops)
+        while ending:
+            # Again and again: redis-py swallows a cancellation that comes together with a reply.
+            for loop in ending:
+                loop.cancel()
+            _, ending = await asyncio.wait(ending, timeout=CANCEL_AGAIN_S)
         for subscription in self._subscriptions:
             await subscription.close()
         await self._attempt(self._forget)
@@ -81,10 +86,9 @@ class StoreLink:
         while True:
             self._changed.clear()
             await self.report()
-            try:
-                await asyncio.wait_for(self._changed.wait(), REPORT_S)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REPORT_S):
+                    await self._changed.wait()
 
     async def _write_status(self) -> None:
         await self._cluster.report_backend(self._status())
