@@ -226,8 +226,8 @@ class LiveFrontend:
         entries.append(
             SessionRoutes(
                 session=hopeless.name,
-                model=hopeless.model,
-                slo_us=hopeless.slo_us,
+                model="",
+                slo_us=0,
                 routes=(),
                 infeasible="l(1) is 2000 ms on every device",
             )

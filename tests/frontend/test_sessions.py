@@ -4,6 +4,7 @@ import pytest
 
 from nexus.core.cluster import Catalogue
 from nexus.core.errors import NotFoundError
+from nexus.core.query import Query, Stage
 from nexus.core.routing import RoutingTable, SessionRoutes
 from nexus.core.session import Session
 from nexus.frontend.sessions import SessionDirectory
@@ -53,3 +54,18 @@ def test_sessions_of_query_stages_are_meant_only_by_name() -> None:
         DIRECTORY.of_model("c", None)
     assert DIRECTORY.names_of("c") == ("q/s",)
     assert [session.name for session in DIRECTORY.planned] == ["q/s"]
+
+
+def test_sessions_that_are_infeasible_stay_known_as_declared() -> None:
+    infeasible = tuple(
+        SessionRoutes(session=name, model="", slo_us=0, routes=(), infeasible="too slow")
+        for name in ("a@50ms", "q/s", "deleted@9ms")
+    )
+    query = Query(name="q", slo_us=30_000, stages=(Stage(name="s", model="c"),))
+    directory = SessionDirectory(
+        Catalogue(sessions=(Session(model="a", slo_us=50_000),), queries=(query,)),
+        RoutingTable(version=1, sessions=infeasible),
+    )
+    assert directory.of_model("a", None).name == "a@50ms"
+    assert directory.named("q/s", "c").slo_us == 30_000
+    assert [(s.name, s.slo_us) for s in directory.planned] == [("a@50ms", 50_000), ("q/s", 30_000)]

@@ -24,7 +24,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRoutes:
-    """All routes of one session. ``slo_us`` is the budget the plan gave the session."""
+    """All routes of one session. ``slo_us`` is the budget the plan gave the session.
+
+    Where the plan gave none, because no device can meet it, ``infeasible`` says why and ``model``
+    and ``slo_us`` are empty: the catalogue has them.
+    """
 
     session: SessionName
     model: ModelName

@@ -5,12 +5,12 @@ request says which by the parameter ``session``, by ``slo_ms``, or by its own de
 tightest session of the model is taken.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from nexus.core.cluster import Catalogue
 from nexus.core.errors import NotFoundError
-from nexus.core.names import ModelName, SessionName
+from nexus.core.names import ModelName, SessionName, stage_session_name
 from nexus.core.routing import RoutingTable
 from nexus.core.units import ms_from_us
 
@@ -29,10 +29,13 @@ class SessionDirectory:
 
     def __init__(self, catalogue: Catalogue, table: RoutingTable) -> None:
         """Join what is declared with what is planned; a plan's budget replaces a declared SLO."""
-        known = {s.name: KnownSession(s.name, s.model, s.slo_us) for s in catalogue.sessions}
-        known |= {s.session: KnownSession(s.session, s.model, s.slo_us) for s in table.sessions}
+        known = {session.name: session for session in _declared(catalogue)}
+        # An entry that only says why a session is infeasible has no model: it stays as declared.
+        known |= {
+            s.session: KnownSession(s.session, s.model, s.slo_us) for s in table.sessions if s.model
+        }
         self._by_name = known
-        planned = {routes.session for routes in table.sessions}
+        planned = {routes.session for routes in table.sessions if routes.session in known}
         self.planned = tuple(known[name] for name in sorted(planned))
         self._by_model: dict[ModelName, list[KnownSession]] = {}
         for session in sorted(known.values(), key=lambda s: (s.slo_us, s.name)):
@@ -87,6 +90,16 @@ class SessionDirectory:
                 reason="unknown_session",
             )
         return session
+
+
+def _declared(catalogue: Catalogue) -> Iterator[KnownSession]:
+    """The declared sessions and, within the whole query's SLO, those of every query's stages."""
+    for session in catalogue.sessions:
+        yield KnownSession(session.name, session.model, session.slo_us)
+    for query in catalogue.queries:
+        for stage in query.stages:
+            name = stage_session_name(query.name, stage.name)
+            yield KnownSession(name, stage.model, query.slo_us)
 
 
 def _listed(names: Iterable[str]) -> str:
