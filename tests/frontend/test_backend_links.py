@@ -111,21 +111,23 @@ async def test_links_killed_backend_is_lost_at_once_and_found_again(ears: Ears, 
 
 
 async def test_links_silent_backend_is_lost_within_a_second(ears: Ears) -> None:
-    greeting = asyncio.Event()
+    gone = asyncio.Event()
 
     async def greet_and_freeze(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Echoing the frontend's own Hello is a valid greeting of a backend called f0.
         writer.write(await reader.read(1024))
-        greeting.set()
         await reader.read(-1)
         writer.close()
+        gone.set()
 
     server = await asyncio.start_server(greet_and_freeze, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     ears.follow(f0=f"127.0.0.1:{port}")
     await ears.hear(events.BackendFound("f0"))
     await ears.hear(events.BackendLost("f0"), timeout_s=1.5)
+    await gone.wait()
     server.close()
+    await server.wait_closed()
 
 
 async def test_links_impostor_is_not_the_backend(ears: Ears, peer: Peer) -> None:

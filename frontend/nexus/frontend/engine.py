@@ -143,7 +143,6 @@ class FrontendEngine:
         request = SessionRequest(
             id=event.request_id,
             deadline_us=event.deadline_us,
-            session=event.session,
             unanswered=event.items,
         )
         call = Call("", 0, event.items)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from nexus.core.names import SessionName, StageName
+from nexus.core.names import StageName
 from nexus.core.request import Dispatch, Outcome
 from nexus.core.routing import Route
 from nexus.frontend.query_run import QueryRun
@@ -35,7 +35,6 @@ class SessionRequest:
 
     id: int
     deadline_us: int
-    session: SessionName
     unanswered: int
     open: set[int] = field(default_factory=set)
     outcomes: dict[int, Outcome] = field(default_factory=dict)

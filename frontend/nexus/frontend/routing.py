@@ -6,7 +6,7 @@ balancing at the frontend, with no coordination between frontends).
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Container
 
 from nexus.core.names import BackendName
 from nexus.core.routing import Route
@@ -51,8 +51,13 @@ class DeficitRoundRobin:
         """
         if not candidates:
             return None
-        self._earn_until_one_can_pay(candidates)
-        return self._next_able(candidates)
+        names = {route.backend for route in candidates}
+        route = self._next_able(names)
+        if route is None:
+            self._earn_until_one_can_pay(candidates)
+            route = self._next_able(names)
+        assert route is not None, "a candidate is not a route of this session"
+        return route
 
     def spend(self, route: Route, items: int) -> None:
         """Charge a route for the items it was sent."""
@@ -63,12 +68,10 @@ class DeficitRoundRobin:
             math.ceil((_ONE - self._credits[route.backend]) / self._weights[route.backend])
             for route in candidates
         )
-        if rounds > 0:
-            for route in candidates:
-                self._credits[route.backend] += rounds * self._weights[route.backend]
+        for route in candidates:
+            self._credits[route.backend] += rounds * self._weights[route.backend]
 
-    def _next_able(self, candidates: Collection[Route]) -> Route:
-        names = {route.backend for route in candidates}
+    def _next_able(self, names: Container[BackendName]) -> Route | None:
         for step in range(len(self._routes)):
             position = (self._cursor + step) % len(self._routes)
             route = self._routes[position]
@@ -76,7 +79,7 @@ class DeficitRoundRobin:
                 # The next pick begins one further on: it interleaves where the paper's bursts.
                 self._cursor = (position + 1) % len(self._routes)
                 return route
-        raise AssertionError("a candidate is not a route of this session, or none can pay")
+        return None
 
 
 def _weights(routes: tuple[Route, ...]) -> dict[BackendName, float]:

@@ -143,24 +143,25 @@ class SessionDispatcher:
         limits: DispatchLimits,
     ) -> tuple[Route | None, int]:
         """Whose turn it is, and how many items it takes: a whole dispatch, or else one batch."""
-        for smaller in (False, True) if limits.least < items else (False,):
-            counts = {
-                route.backend: min(items, route.batch if smaller else limits.items(route))
-                for route in routes
-            }
-            in_time = [
-                route
-                for route in routes
-                if can_be_in_time(
-                    self._loads[route.backend].expected_us(route, counts[route.backend], now_us),
-                    left_us,
+        sizes = [limits.items, _planned_batch] if items > limits.least else [limits.items]
+        for size in sizes:
+            # Mostly the one whose turn it is can be in time; only if not are all others asked.
+            route = self._router.pick(routes)
+            if route is not None and not self._fits(
+                route, min(items, size(route)), left_us, now_us
+            ):
+                route = self._router.pick(
+                    [r for r in routes if self._fits(r, min(items, size(r)), left_us, now_us)]
                 )
-            ]
-            route = self._router.pick(in_time)
             if route is not None:
-                self._router.spend(route, counts[route.backend])
-                return route, counts[route.backend]
+                count = min(items, size(route))
+                self._router.spend(route, count)
+                return route, count
         return None, 0
+
+    def _fits(self, route: Route, items: int, left_us: int, now_us: int) -> bool:
+        expected_us = self._loads[route.backend].expected_us(route, items, now_us)
+        return can_be_in_time(expected_us, left_us)
 
     def _refusal(self, routes: list[Route], items: int, left_us: int, now_us: int) -> Outcome:
         if not routes:
@@ -210,3 +211,7 @@ def overloaded(owner: str, expected_us: int, left_us: int) -> Outcome:
         expected_wait_us=expected_us,
         retry_after_us=max(1_000, expected_us - left_us),
     )
+
+
+def _planned_batch(route: Route) -> int:
+    return route.batch
