@@ -54,7 +54,7 @@ class VirtualBackend:
     batches: list[Batch] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
     unloads: list[str] = field(default_factory=list)
-    drained: bool = False
+    drained_at_us: int | None = None
     _pending: list[tuple[int, int, BackendEvent]] = field(default_factory=list)
     _sequence: int = 0
 
@@ -119,7 +119,7 @@ class VirtualBackend:
             case Unload(_, model):
                 self.unloads.append(model)
             case Drained():
-                self.drained = True
+                self.drained_at_us = self.now_us
 
     def _execute(self, batch: Batch) -> None:
         took_us = round(self.profiles[batch.model].latency_us(batch.items) * self.slowdown)

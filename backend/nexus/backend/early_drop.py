@@ -4,7 +4,8 @@ Paper, section 6.3. Serving whoever is most urgent, however late ("lazy"), leave
 time to the next batch: batches shrink, and a backend that once fell behind never recovers. So a
 window of the batch that is wanted slides over the queue from its head, and every dispatch that the
 window would make late is dropped. Added to the paper (ADR 0013): the window is wider than the
-planned batch, and no head is dropped whom a smaller batch still serves without harm to the rest.
+planned batch, and no head is dropped whom a little smaller a batch still serves without harm to
+the rest.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,11 @@ from nexus.backend.session_queue import Queued
 
 LatencyTable: TypeAlias = Sequence[int]
 """l(b) in us at index b; index 0 is 0. Its length less one is the largest batch."""
+
+
+SMALLER_BATCH_MIN = 2 / 3
+"""A batch that saves a head must be this share of the window, or saving would become lazy dropping:
+batch after batch a little smaller."""
 
 
 class Window(NamedTuple):
@@ -36,7 +42,7 @@ def slide(
         if now_us + latencies_us[items] <= head.due_us:
             return Window(dropped, taken, items)
         smaller = _smaller(waiting, dropped, now_us, window_items, latencies_us)
-        if smaller is not None:
+        if smaller is not None and smaller.items >= SMALLER_BATCH_MIN * items:
             return smaller
     return Window(len(waiting), 0, 0)
 
