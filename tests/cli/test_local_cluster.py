@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from nexus.core.errors import (
     InternalError,
     NotFoundError,
 )
+from tests.cli.processes import is_running, until
 
 pytestmark = pytest.mark.integration
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")
@@ -36,20 +36,6 @@ def cluster_in(directory: Path, *, restart: bool = True, devices: str = "cpu:2")
     return LocalCluster(
         directory, devices=devices, frontends=2, store="redis://unused", restart=restart
     )
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - other processes tell nobody
-            await asyncio.sleep(0.02)
 
 
 async def test_local_cluster_starts_everything_and_stops_it(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from nexus.cli.output import print_json
 from nexus.client import ControlClient
 from nexus.core.document import to_data
 from nexus.core.errors import NotFoundError
+from nexus.scheduler.resources import parse_resources
 
 EXAMPLE = """\
   nexus apply -f street.yaml
   generate-resources | nexus apply -f - --dry-run"""
+STDIN = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Declare all the resources of a file, or none of them."""
-    text = read_text(arguments.file)
+    # Read here and not by the server, so that an error names the file and not only the line.
+    source = "stdin" if arguments.file == STDIN else arguments.file
+    resources = parse_resources(read_text(arguments.file), source)
     with ControlClient(cluster_choice(arguments).control_services()) as control:
-        applied = control.apply(text, dry_run=arguments.dry_run)
+        applied = control.apply(resources=resources, dry_run=arguments.dry_run)
     if arguments.json:
         print_json(to_data(applied))
         return 0
@@ -39,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read_text(file: str) -> str:
     """A text file, or stdin for ``-``; raise NotFoundError when it cannot be read."""
-    if file == "-":
+    if file == STDIN:
         return sys.stdin.read()
     try:
         return Path(file).read_text()
