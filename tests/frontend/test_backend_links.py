@@ -110,7 +110,7 @@ async def test_links_killed_backend_is_lost_at_once_and_found_again(ears: Ears, 
     await ears.hear(events.BackendFound("b0"))
 
 
-async def test_links_silent_backend_is_lost_within_a_second(ears: Ears) -> None:
+async def test_links_silent_backend_is_lost_within_seconds(ears: Ears) -> None:
     gone = asyncio.Event()
 
     async def greet_and_freeze(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -124,7 +124,7 @@ async def test_links_silent_backend_is_lost_within_a_second(ears: Ears) -> None:
     port = server.sockets[0].getsockname()[1]
     ears.follow(f0=f"127.0.0.1:{port}")
     await ears.hear(events.BackendFound("f0"))
-    await ears.hear(events.BackendLost("f0"), timeout_s=1.5)
+    await ears.hear(events.BackendLost("f0"), timeout_s=5.0)
     await gone.wait()
     server.close()
     await server.wait_closed()
