@@ -30,7 +30,7 @@ from nexus.scheduler.events import (
     PublishTable,
     Scale,
 )
-from nexus.scheduler.settings import EpochSettings, PlannerSettings
+from nexus.scheduler.settings import NEXUS, EpochSettings, PlannerSettings
 
 DEVICE = "v100"
 
@@ -60,7 +60,9 @@ class VirtualCluster:
     """Drive with ``step``; read ``story``."""
 
     catalogue: Catalogue
-    planner: PlannerSettings = field(default_factory=lambda: PlannerSettings(headroom=1.0))
+    planner: PlannerSettings = field(
+        default_factory=lambda: PlannerSettings(headroom=1.0, spend_slack=False)
+    )
     epochs: EpochSettings = field(default_factory=EpochSettings)
     now_s: int = 0
     backends: dict[str, BackendStatus] = field(default_factory=dict)

@@ -23,6 +23,7 @@ from nexus.scheduler.demand import Demand, infeasible_reason, make_demand
 from nexus.scheduler.fleet import Choice, Fleet, covered, pack_fleet, squeeze
 from nexus.scheduler.packing import Node
 from nexus.scheduler.settings import PlannerSettings
+from nexus.scheduler.slack import with_slack_spent
 from nexus.scheduler.split import Split, split_query
 from nexus.scheduler.stage_cost import StageOption
 from nexus.scheduler.stage_rates import stage_rates
@@ -102,17 +103,20 @@ def make_plan(
     missing = fleet.missing
     if missing:
         fleet = squeeze(choices, workload.devices, search=search)
-    placed = covered(fleet.nodes)
+    nodes = fleet.nodes
+    if settings.spend_slack:
+        nodes = tuple(with_slack_spent(node) for node in nodes)
+    placed = covered(nodes)
     refused = {entry.session for entry in infeasible}
     served = tuple(load for load in loads if load.session.name not in refused)
     return Planned(
         loads=served,
-        nodes=fleet.nodes,
+        nodes=nodes,
         infeasible=tuple(infeasible),
         splits=budgets,
         unmet=_unmet(served, placed, settings),
         unplaced=tuple(load.session for load in served if load.session.name not in placed),
-        devices_needed=_needed(fleet.nodes, missing),
+        devices_needed=_needed(nodes, missing),
         lower_bound=lower_bound(served, workload),
     )
 

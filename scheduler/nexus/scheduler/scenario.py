@@ -107,12 +107,10 @@ class Scenario:
 
     def planner_settings(self, base: PlannerSettings) -> PlannerSettings:
         """A policy's settings with what the file says of its own: headroom and network."""
-        return PlannerSettings(
+        return replace(
+            base,
             headroom=base.headroom if self.headroom is None else self.headroom,
             network_us=2 * self.network.delay_us,
-            rate_min=base.rate_min,
-            search_duty_cycle=base.search_duty_cycle,
-            split=base.split,
         )
 
 

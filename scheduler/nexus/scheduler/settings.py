@@ -53,13 +53,15 @@ class PlannerSettings:
     ``headroom`` is the share of a device's planned capacity that the expected rate may use; the
     rest absorbs the variance of arrivals. ``network_us`` is the way there and back, taken off every
     SLO. ``rate_min`` (items/s) is planned for a session that nobody calls yet, so that its first
-    request finds a route. ``search_duty_cycle`` lets a merge choose its duty cycle freely.
+    request finds a route. ``search_duty_cycle`` lets a merge choose its duty cycle freely;
+    ``spend_slack`` enlarges batches where a cycle has time left (slack.py).
     """
 
     headroom: float = 0.85
     network_us: int = 0
     rate_min: float = 0.1
     search_duty_cycle: bool = True
+    spend_slack: bool = True
     split: SplitSettings = field(default_factory=SplitSettings)
 
     def __post_init__(self) -> None:
@@ -113,6 +115,7 @@ DEFAULT = PlannerSettings()
 NEXUS = PlannerSettings(
     headroom=1.0,
     search_duty_cycle=False,
+    spend_slack=False,
     split=SplitSettings(cost=StageCost.SATURATED),
 )
 POLICIES = {
