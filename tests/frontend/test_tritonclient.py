@@ -1,18 +1,18 @@
-"""tritonclient.grpc, unmodified, against a real frontend server and a backend that computes."""
+"""What the frontend decides for tritonclient.grpc: splitting, sessions, refusals, streams.
+
+A real frontend server before a backend whose frames the test sees and whose answers it chooses.
+The protocol as a whole, on a real cluster: tests/integration/test_open_inference_clients.py.
+"""
 
 from collections.abc import Iterator
 from queue import Queue
 from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
-from nexus.inference import open_inference_pb2 as pb
-from nexus.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from tests.frontend.live_frontend import JPEG, LiveFrontend
 
 pytestmark = pytest.mark.integration
@@ -42,33 +42,6 @@ def inputs_of(a: Any, b: Any) -> list[Any]:
 def arrays(rows: int) -> tuple[Any, Any]:
     a = np.arange(rows * 3, dtype=np.float32).reshape(rows, 3)
     return a, np.full((rows, 3), 0.5, np.float32)
-
-
-def test_tritonclient_reads_health_and_metadata(client: Any) -> None:
-    assert client.is_server_live()
-    assert client.is_server_ready()
-    assert client.is_model_ready("adder")
-    assert not client.is_model_ready("zzz")
-    assert not client.is_model_ready("hopeless")
-    assert client.get_server_metadata().name == "nexus"
-    metadata = client.get_model_metadata("adder")
-    assert [(i.name, i.datatype, list(i.shape)) for i in metadata.inputs] == [
-        ("A", "FP32", [-1, 3]),
-        ("B", "FP32", [-1, 3]),
-    ]
-    config = client.get_model_config("adder").config
-    assert (config.max_batch_size, list(config.input[0].dims)) == (4, [3])
-
-
-def test_tritonclient_infers_raw_and_keeps_the_id(client: Any) -> None:
-    a, b = arrays(2)
-    result = client.infer("adder", inputs_of(a, b), request_id="r1")
-    np.testing.assert_array_equal(result.as_numpy("SUM"), a + b)
-    np.testing.assert_array_equal(result.as_numpy("DIFFERENCE"), a - b)
-    response = result.get_response()
-    assert response.id == "r1"
-    assert response.parameters["nexus_session"].string_param == "adder@5000ms"
-    assert response.parameters["nexus_execute_us"].int64_param == 11
 
 
 def test_tritonclient_gets_only_the_outputs_it_asks_for(client: Any) -> None:
@@ -148,36 +121,6 @@ def test_tritonclient_errors_name_the_offender(client: Any) -> None:
     assert client.infer("adder", inputs_of(a, b)).as_numpy("SUM") is not None
 
 
-def test_tritonclient_extra_raw_and_short_content_are_refused(frontend: LiveFrontend) -> None:
-    request = pb.ModelInferRequest(model_name="adder", id="r8")
-    for name in ("A", "B"):
-        request.inputs.add(name=name, datatype="FP32", shape=[1, 3])
-        request.raw_input_contents.append(b"\0" * 12)
-    with grpc.insecure_channel(frontend.address) as channel:
-        stub = GRPCInferenceServiceStub(channel)
-        assert stub.ModelInfer(request).id == "r8"
-        request.raw_input_contents.append(b"extra")
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.ModelInfer(request)
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert "expected 2 raw input contents" in (caught.value.details() or "")
-        del request.raw_input_contents[1:]
-        request.raw_input_contents.append(b"\0" * 8)
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.ModelInfer(request)
-        assert "needs 12 bytes, got 8" in (caught.value.details() or "")
-
-
-def test_tritonclient_typed_contents_are_accepted(frontend: LiveFrontend) -> None:
-    request = pb.ModelInferRequest(model_name="adder")
-    for name in ("A", "B"):
-        tensor = request.inputs.add(name=name, datatype="FP32", shape=[1, 3])
-        tensor.contents.fp32_contents.extend([1.0, 2.0, 3.0])
-    with grpc.insecure_channel(frontend.address) as channel:
-        response = GRPCInferenceServiceStub(channel).ModelInfer(request)
-    assert np.frombuffer(response.raw_output_contents[0], "<f4").tolist() == [2.0, 4.0, 6.0]
-
-
 def test_tritonclient_chooses_the_session_by_parameter_and_by_time(client: Any) -> None:
     a, b = arrays(1)
 
@@ -214,24 +157,6 @@ def test_tritonclient_timeout_that_cannot_be_met_is_refused_at_once(client: Any)
     assert "needs 10 ms even unloaded" in message
 
 
-def test_tritonclient_reads_statistics_and_the_repository(client: Any) -> None:
-    a, b = arrays(3)
-    client.infer("adder", inputs_of(a, b))
-    (statistics,) = client.get_inference_statistics("adder").model_stats
-    assert statistics.inference_count >= 3
-    assert statistics.inference_stats.success.count >= 1
-    assert {batch.batch_size for batch in statistics.batch_stats} >= {3}
-    index = {m.name: (m.state, m.reason) for m in client.get_model_repository_index().models}
-    assert index["adder"] == ("READY", "")
-    assert index["hopeless"][0] == "UNAVAILABLE"
-    assert "l(1)" in index["hopeless"][1]
-    client.load_model("adder")
-    with pytest.raises(InferenceServerException, match="nexus apply"):
-        client.load_model("unused")
-    with pytest.raises(InferenceServerException, match="nexus delete"):
-        client.unload_model("adder")
-
-
 def test_tritonclient_streams_with_errors_beside_answers(client: Any) -> None:
     answers: Queue[tuple[Any, Any]] = Queue()
     client.start_stream(lambda result, error: answers.put((result, error)))
@@ -249,12 +174,3 @@ def test_tritonclient_streams_with_errors_beside_answers(client: Any) -> None:
     assert errors == ["[request id: 2] Request for unknown model: 'zzz' is not found"]
     final = results["3"].get_response().parameters["triton_final_response"]
     assert final.bool_param
-
-
-async def test_tritonclient_aio_infers_and_fails_alike(frontend: LiveFrontend) -> None:
-    a, b = arrays(2)
-    async with triton_aio.InferenceServerClient(frontend.address) as client:
-        result = await client.infer("adder", inputs_of(a, b), request_id="x")
-        np.testing.assert_array_equal(result.as_numpy("SUM"), a + b)
-        with pytest.raises(InferenceServerException, match="unknown model"):
-            await client.infer("zzz", inputs_of(a, b))
