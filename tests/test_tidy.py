@@ -98,3 +98,25 @@ def test_tidy_architecture_names_only_files_that_exist() -> None:
     named = re.findall(r"`((?:[\w-]+/)+[\w-]+\.(?:py|md|yaml|proto))", text)
     missing = [name for name in named if not (ROOT / name).exists()]
     assert missing == []
+
+
+def test_tidy_life_of_a_request_names_real_functions() -> None:
+    section = (ROOT / "ARCHITECTURE.md").read_text().partition("## 6. Life of a request")[2]
+    rows = re.findall(r"^\| \d+ \| (.+?) \|", section, flags=re.MULTILINE)
+    assert len(rows) > 10
+    missing = [word for row in rows for word in unknown_words(row)]
+    assert missing == []
+
+
+def unknown_words(row: str) -> list[str]:
+    """Names in backticks that the file named before them does not define."""
+    folder, text, unknown = ROOT, "", list[str]()
+    for word in re.findall(r"`([\w./]+)`", row):
+        if word.endswith(".py"):
+            path = ROOT / word if "/" in word else folder / word
+            folder, text = path.parent, path.read_text()
+            continue
+        for name in word.split("."):
+            if not re.search(rf"\b(def|class) {name}\b", text):
+                unknown.append(word)
+    return unknown
