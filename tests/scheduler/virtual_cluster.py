@@ -60,9 +60,7 @@ class VirtualCluster:
     """Drive with ``step``; read ``story``."""
 
     catalogue: Catalogue
-    planner: PlannerSettings = field(
-        default_factory=lambda: PlannerSettings(headroom=1.0, spend_slack=False)
-    )
+    planner: PlannerSettings = NEXUS
     epochs: EpochSettings = field(default_factory=EpochSettings)
     now_s: int = 0
     backends: dict[str, BackendStatus] = field(default_factory=dict)
