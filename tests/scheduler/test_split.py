@@ -136,6 +136,16 @@ def test_split_names_the_path_that_is_too_long() -> None:
     assert split.reason == "a -> b needs at least 84 ms, the SLO is 60 ms"
 
 
+def test_split_says_when_only_the_even_split_fails() -> None:
+    query = query_of("a b<a", slo_us=100_000)
+    slow = StageOption(profile=linear_profile("b", "gpu", 1_000, 25_000, 64), batch_cap=64)
+    quick = StageOption(profile=linear_profile("a", "gpu", 1_000, 4_000, 64), batch_cap=64)
+    options, rates = {"a": [quick], "b": [slow]}, {"a": 10.0, "b": 10.0}
+    even = split_query(query, rates, options, SplitSettings(even=True))
+    assert even.reason == "the even split leaves a stage less than it needs"
+    assert not split_query(query, rates, options, SplitSettings()).reason
+
+
 def test_split_names_the_stage_that_cannot_run_at_all() -> None:
     query = query_of("a b<a", slo_us=30_000)
     split = split_query(query, {"a": 10.0, "b": 10.0}, PIPELINE_OPTIONS, SplitSettings())

@@ -179,6 +179,8 @@ def _why_infeasible(query: Query, curves: Mapping[StageName, Curve], epsilon_us:
             return f"stage {stage} alone needs more than the SLO of {ms_from_us(query.slo_us):g} ms"
         least[stage] = budget * epsilon_us
     total_us, path = longest_path_us(query, least)
+    if total_us <= query.slo_us:
+        return "the even split leaves a stage less than it needs"
     return (
         f"{' -> '.join(path)} needs at least {ms_from_us(total_us):g} ms, "
         f"the SLO is {ms_from_us(query.slo_us):g} ms"
