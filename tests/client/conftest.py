@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from nexus.rpc.server import RpcServer
 from tests.client.fake_servers import Fake, serve
+
+
+async def stop(server: RpcServer) -> None:
+    """Stop, and let the calls that were cancelled end before their event loop closes."""
+    await server.stop(0)
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others, timeout=5)
 
 
 @pytest.fixture
@@ -27,7 +35,7 @@ def fake_in_thread() -> Iterator[Fake]:
     thread.start()
     server = asyncio.run_coroutine_threadsafe(serve(made), loop).result(10)
     yield made
-    asyncio.run_coroutine_threadsafe(server.stop(0), loop).result(10)
+    asyncio.run_coroutine_threadsafe(stop(server), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
     loop.close()

@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", action="store_true", help="leave the cluster up afterwards")
     parser.add_argument("--dir", type=Path, help="as `nexus up --dir` (default: per user)")
     parser.add_argument("--cache", type=Path, help="measured profiles (default: the user's cache)")
-    parser.add_argument(
-        "--png", type=Path, default=Path("street.png"), help="an annotated frame (street.png)"
-    )
+    parser.add_argument("--png", type=Path, help="an annotated frame (default: DIR/street.png)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,10 +41,11 @@ def run(arguments: argparse.Namespace) -> int:
     from nexus.cli.profile_cache import default_cache_folder  # noqa: PLC0415
     from nexus.cli.street_demo import DemoSettings, run_demo  # noqa: PLC0415
 
+    directory = arguments.dir or default_directory(os.environ).with_name("demo")
     settings = DemoSettings(
-        directory=arguments.dir or default_directory(os.environ).with_name("demo"),
+        directory=directory,
         cache=arguments.cache or default_cache_folder(),
-        png=arguments.png,
+        png=arguments.png or directory / "street.png",
         seconds=arguments.seconds,
         fps=arguments.fps,
         keep=arguments.keep,
