@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from nexus.client import AsyncControlClient
 from nexus.core.cluster import BackendState, BackendStatus
@@ -17,6 +19,7 @@ from nexus.core.errors import FailedPreconditionError, InvalidArgumentError, Not
 from nexus.core.plan import Plan
 from nexus.core.routing import RoutingTable
 from nexus.core.session import Session
+from nexus.scheduler.control import SERVICE
 from nexus.store.cluster import ClusterStore
 from nexus.store.embedded import EmbeddedServer, start_embedded
 from nexus.store.redis_store import RedisStore
@@ -108,6 +111,20 @@ async def follow_until_routed(
             if routes is not None and any(route.backend in names for route in routes.routes):
                 return table
             await asyncio.sleep(0.05)
+
+
+async def test_scheduler_server_serves_as_a_whole_leader_or_not(
+    store_server: EmbeddedServer,
+) -> None:
+    async with (
+        scheduler(store_server.url, "health", "first"),
+        scheduler(store_server.url, "health", "standby") as standby,
+        grpc.aio.insecure_channel(standby.address) as channel,
+    ):
+        stub = health_pb2_grpc.HealthStub(channel)
+        for service in ("", SERVICE):
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_scheduler_serves_declares_plans_and_leaves_in_order(

@@ -62,7 +62,8 @@ async def serve(flags: SchedulerFlags, connect_scaler: ConnectScaler | None = No
     endpoint = serve_metrics(metrics.registry, host, port)
     try:
         address = await server.start(flags.listen)
-        server.health.set(SERVICE, serving=True)
+        for service in ("", SERVICE):
+            server.health.set(service, serving=True)
         ports = (address.rpartition(":")[2], endpoint.port)
         print(_ready_line(flags, *ports), flush=True)  # noqa: T201 - the contract with parents
         await _until_stopped(driver, stopping)
