@@ -6,6 +6,7 @@ every test leaves it serving.
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -81,6 +82,9 @@ class SharedCluster:
 
     def kill(self, name: str) -> None:
         self.run(self._local.kill(name))
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        self._local.send(name, number)
 
     def wait_ready(self) -> None:
         self.run(self._local.wait_ready())
