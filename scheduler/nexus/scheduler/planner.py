@@ -19,6 +19,7 @@ from nexus.core.plan import Infeasible
 from nexus.core.profile import Profile
 from nexus.core.query import Query
 from nexus.core.session import Session, SessionLoad
+from nexus.scheduler.crowding import crowd
 from nexus.scheduler.demand import Demand, infeasible_reason, make_demand
 from nexus.scheduler.fleet import Choice, Fleet, covered, pack_fleet, squeeze
 from nexus.scheduler.packing import Node
@@ -106,6 +107,8 @@ def make_plan(
     nodes = fleet.nodes
     if settings.spend_slack:
         nodes = tuple(with_slack_spent(node) for node in nodes)
+    if missing:
+        nodes = crowd(nodes, [c for c in choices if c.name not in covered(nodes)])
     placed = covered(nodes)
     refused = {entry.session for entry in infeasible}
     served = tuple(load for load in loads if load.session.name not in refused)
