@@ -139,3 +139,14 @@ async def status_when(
                 if status.backend == backend and known:
                     return status
             await asyncio.sleep(0.02)
+
+
+async def until_gone(store: ClusterStore, within_s: float = 5.0) -> tuple[BackendStatus, ...]:
+    """Poll until no backend is reported any more, or the time is up; return what is left."""
+    left = await store.backends()
+    for _ in range(round(within_s / 0.1)):
+        if not left:
+            break
+        await asyncio.sleep(0.1)
+        left = await store.backends()
+    return left

@@ -12,13 +12,15 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from nexus.core.cluster import BackendState
+from nexus.core.model import EngineKind, Model
 from nexus.core.plan import Placement
 from nexus.core.request import Dispatch, DropReason
-from nexus.core.tensor import DataType, Tensor
+from nexus.core.tensor import DataType, Tensor, TensorSpec
 from nexus.rpc.convert_control import status_from_pb
 from nexus.rpc.frames import Cancel
 from nexus.store import Store, open_store
 from nexus.store.cluster import ClusterStore
+from nexus.store.embedded import start_embedded
 from nexus.v1 import backend_pb2, backend_pb2_grpc
 from tests.backend.backend_process import (
     backend_process,
@@ -27,6 +29,7 @@ from tests.backend.backend_process import (
     profile_of,
     publish,
     status_when,
+    until_gone,
 )
 
 pytestmark = pytest.mark.integration
@@ -195,3 +198,61 @@ async def _exit(redis_url: str, flag: str) -> tuple[int | None, str]:
         if message in last:
             return process.returncode, message
     return process.returncode, last
+
+
+async def test_backend_process_serves_on_without_its_store() -> None:
+    with start_embedded() as server:
+        opened = open_store(server.url)
+        cluster = await declare(opened, "outage", 5.0)
+        async with backend_process(server.url, "outage", "--device", "emulated:v100") as backend:
+            await publish(cluster, 1, placement())
+            status = await status_when(cluster, loaded=(SESSION,), version=1)
+            await opened.close()
+            server.stop()
+            async with caller(status.address) as frontend:
+                for number in range(1, 20):
+                    frontend.send(dispatch(number), IMAGE)
+                    assert (await frontend.outcome(number)).ok
+                    await asyncio.sleep(0.1)
+            assert await backend.stop() == 0
+
+
+async def test_backend_process_killed_is_forgotten_by_the_store(
+    redis_url: str, store: Store
+) -> None:
+    cluster = await declare(store, "killed", 5.0)
+    async with backend_process(redis_url, "killed", "--device", "emulated:v100") as backend:
+        await publish(cluster, 1, placement())
+        status = await status_when(cluster, loaded=(SESSION,), version=1)
+        async with caller(status.address) as frontend:
+            assert frontend.connection is not None
+            assert await backend.stop(signal.SIGKILL) == -signal.SIGKILL
+            await asyncio.wait_for(frontend.connection.closed(), 5)
+        left = await until_gone(cluster)
+        assert left == ()
+
+
+async def test_backend_process_executes_a_torch_model(redis_url: str, store: Store) -> None:
+    cluster = ClusterStore(store, "torch")
+    await cluster.put_model(
+        Model(
+            name="mlp",
+            engine=EngineKind.TORCH,
+            network="mlp",
+            inputs=(TensorSpec("x", DataType.FP32, (-1, 16)),),
+            outputs=(TensorSpec("y", DataType.FP32, (-1, 4)),),
+        )
+    )
+    await cluster.put_profile(profile_of("mlp", "cpu", 2.0))
+    async with backend_process(redis_url, "torch", "--device", "cpu", "--threads", "1"):
+        await publish(cluster, 1, placement("mlp@200ms", "mlp"))
+        status = await status_when(cluster, loaded=("mlp@200ms",), version=1)
+        async with caller(status.address) as frontend:
+            good = Tensor("x", DataType.FP32, (2, 16), bytes(2 * 16 * 4))
+            frontend.send(dispatch(1, items=2, session="mlp@200ms"), good)
+            frontend.send(dispatch(2, items=3, session="mlp@200ms"), good)
+            answered, refused = await frontend.outcome(1), await frontend.outcome(2)
+            assert answered.ok, answered
+            assert answered.tensors[0].shape == (2, 4)
+            assert refused.reason is DropReason.INVALID
+            assert "2 items, the dispatch says 3" in refused.message

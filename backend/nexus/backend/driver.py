@@ -258,6 +258,10 @@ class EngineDriver:
     def _count_batch(self, batch: events.Batch, entries: list[InFlight], started_us: int) -> None:
         ended_us = self._clock.now_us()
         self._metrics.executed(batch.session, batch.items, ended_us - started_us)
+        profile = self._models.profile(batch.model)
+        if profile is not None and batch.items <= profile.max_batch:
+            profiled_us = profile.latency_us(batch.items)
+            self._metrics.profile_error(batch.model, ended_us - started_us, profiled_us)
         for entry in entries:
             entry.ended_us = ended_us
             self._metrics.waited(batch.session, started_us - entry.arrived_us)

@@ -42,6 +42,7 @@ class ResidentModels:
         self._loaded: dict[ModelName, LoadedModel] = {}
         self._memory: dict[ModelName, int] = {}
         self._model_of: Mapping[SessionName, ModelName] = {}
+        self._profiles: Mapping[ModelName, Profile] = {}
 
     def __getitem__(self, name: ModelName) -> LoadedModel:
         """A resident model."""
@@ -50,6 +51,10 @@ class ResidentModels:
     def model_of(self, session: SessionName) -> ModelName:
         """The model of a placed session."""
         return self._model_of[session]
+
+    def profile(self, name: ModelName) -> Profile | None:
+        """The profile that a placed model is served by."""
+        return self._profiles.get(name)
 
     def declared(self, catalogue: Catalogue, plan: BackendPlan | None) -> dict[str, Profile]:
         """Take what is newly declared and planned; return the profiles of the placed models.
@@ -60,13 +65,14 @@ class ResidentModels:
         placements = plan.placements if plan else ()
         # Sessions that left stay known: their last dispatches may still come to be prepared.
         self._model_of = {**self._model_of, **{p.session: p.model for p in placements}}
-        profiles = {}
+        profiles: dict[ModelName, Profile] = {}
         caps = {model.name: model.max_batch for model in catalogue.models}
         for name in {placement.model for placement in placements}:
             profile = catalogue.profile(name, self._device)
             if profile is not None and name in caps:
                 latencies_us = profile.latencies_us[: caps[name]]
                 profiles[name] = replace(profile, latencies_us=latencies_us)
+        self._profiles = profiles
         return profiles
 
     async def load(self, placement: Placement) -> None:
