@@ -15,7 +15,7 @@ RATE_MAX = 25.0
 """Frames/s of the camera's own video; a higher rate would show nothing new."""
 RATE_MIN = 0.2
 RATE_STEP = 0.95
-SAFETY_SHARE = 0.7
+SAFETY_SHARE = 0.6
 """The part of the highest feasible rate that is used: the machine does other things too."""
 
 
