@@ -78,6 +78,26 @@ async def test_call_cancelled_does_not_spoil_the_connection(store: RedisStore) -
         assert await store.get("two") == b"2"
 
 
+async def test_call_heeds_a_cancellation_that_comes_with_the_reply(store: RedisStore) -> None:
+    calls = 0
+
+    async def loop() -> None:
+        nonlocal calls
+        while True:
+            await store.put("key", b"value")
+            calls += 1
+
+    # Each round cancels at another moment of a call; one that is swallowed would hang the test.
+    for round_ in range(200):
+        task = asyncio.create_task(loop())
+        for _ in range(round_ % 9):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, timeout=5)
+    assert calls > 0
+
+
 async def test_scan_over_the_limit_is_refused(
     store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,15 +138,21 @@ class RedisStore:
         return Redis.from_pool(pool)
 
     async def _call(self, command: Callable[[], Awaitable[Any]]) -> Any:
+        cancellations = _cancellations()
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                return await command()
+                answer = await command()
         except (RedisError, OSError, TimeoutError) as error:
             raise UnavailableError(
                 f"the store at {self.shown_url} did not answer: {str(error) or 'timeout'}; "
                 "check that it runs and that --store names it",
                 reason="store_unavailable",
             ) from error
+        if _cancellations() > cancellations:
+            # The client library swallows a cancellation that arrives with the reply: a loop of
+            # calls cancelled once, at shutdown, would go on for ever.
+            raise asyncio.CancelledError
+        return answer
 
     async def _read_page(self, keys: list[bytes]) -> dict[str, bytes]:
         if not keys:
@@ -155,6 +161,11 @@ class RedisStore:
         pairs = zip(keys, values, strict=True)
         # A key that expired between SCAN and MGET has no value; one that is no string neither.
         return {key.decode(): value for key, value in pairs if value is not None}
+
+
+def _cancellations() -> int:
+    current = asyncio.current_task()
+    return current.cancelling() if current is not None else 0
 
 
 def _milliseconds(duration_us: int) -> int:
