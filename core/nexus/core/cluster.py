@@ -92,7 +92,7 @@ class BackendStatus:
 
 @dataclass(frozen=True, slots=True)
 class StageCount:
-    """Calls of a stage, and calls of its parents together (frames, for a root or a stage per frame).
+    """Calls of a stage, and of its parents together (frames, for a root or a stage per frame).
 
     Grow-only since the frontend started, as all counters of the report.
     """

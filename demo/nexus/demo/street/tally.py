@@ -51,7 +51,7 @@ class StageTally:
         if result.outcome.batch:
             self.batches += 1
             self.batched += result.outcome.batch
-        if result.outcome.ok:
+        if result.outcome.ok and result.outcome.batch:  # A stage with nothing to do took no time.
             self.latencies_us.append(result.latency_us)
 
     def report(self, stage: str) -> StageReport:
