@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nexus.core.cluster import BackendStatus, Catalogue, FrontendReport, StageCount
 from nexus.core.document import from_data, from_json, to_data, to_json
 from nexus.core.errors import DocumentError

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nexus.core import errors
 from nexus.core.device import DeviceSpec
 from nexus.core.errors import InvalidArgumentError, NexusError, StatusCode
