@@ -16,8 +16,8 @@ from nexus.frontend.limits import CONNECTIONS_MAX
 from nexus.rpc.connection import Callbacks, FrameConnection, connect_frames
 from nexus.rpc.frames import Cancel, Goodbye, Infer, Message, Reply
 
-# A peer silent for ten of these is lost: this is for hosts that vanish, and must not take a loop that
-# loads a model for one. A process that was killed is noticed at once, by its socket.
+# A peer silent for ten of these is lost: this is for hosts that vanish, and must not take a loop
+# that loads a model for one. A process that was killed is noticed at once, by its socket.
 PING_INTERVAL_S = 0.25
 RECONNECT_S_MIN = 0.05
 RECONNECT_S_MAX = 1.0
