@@ -234,6 +234,56 @@ def test_scheduler_engine_takes_over_without_shrinking_the_cluster() -> None:
     assert cluster.plan.fence == 2
 
 
+def test_scheduler_engine_new_leader_waits_for_reports_before_it_believes_absences() -> None:
+    """The store was away: its reports have expired, and come back one by one."""
+    busy = Session(model="resnet", slo_us=50_000, expected_rate=1500)
+    cluster = VirtualCluster(catalogue_of((resnet(),), (busy,)))
+    cluster.add("b0", "b1")
+    settled(cluster)
+    away = {name: cluster.backends.pop(name) for name in ("b0", "b1")}
+    cluster.engine = SchedulerEngine(cluster.planner, cluster.epochs)
+    cluster.lead(fence=2)
+    cluster.step()
+    assert cluster.engine.next_wakeup_us() is None
+    cluster.backends["b1"] = away["b1"]
+    cluster.step()
+    assert cluster.routed("resnet@50ms") == ["b0", "b1"]
+    assert cluster.story == []
+    cluster.backends["b0"] = away["b0"]
+    cluster.step()
+    assert cluster.routed("resnet@50ms") == ["b0", "b1"]
+    assert cluster.plan.fence == 2
+
+
+def test_scheduler_engine_leader_that_could_not_look_waits_for_reports() -> None:
+    cluster = VirtualCluster(catalogue_of((resnet(),), (TIGHT,)))
+    cluster.add("b0")
+    settled(cluster)
+    away = dict(cluster.backends)
+    cluster.backends.clear()
+    cluster.now_s += 3
+    cluster.step(2)
+    assert cluster.routed("resnet@50ms") == ["b0"]
+    cluster.backends.update(away)
+    cluster.step(3)
+    assert cluster.routed("resnet@50ms") == ["b0"]
+    assert not any("nowhere" in line for line in cluster.story)
+
+
+def test_scheduler_engine_new_leader_believes_an_absence_in_the_end() -> None:
+    busy = Session(model="resnet", slo_us=50_000, expected_rate=1500)
+    cluster = VirtualCluster(catalogue_of((resnet(),), (busy,)))
+    cluster.add("b0", "b1")
+    settled(cluster)
+    cluster.kill("b1")
+    cluster.engine = SchedulerEngine(cluster.planner, cluster.epochs)
+    cluster.lead(fence=2)
+    cluster.step(3)
+    assert cluster.routed("resnet@50ms") == ["b0", "b1"]
+    cluster.step(1)
+    assert cluster.routed("resnet@50ms") == ["b0"]
+
+
 def test_scheduler_engine_does_nothing_without_the_lease() -> None:
     cluster = VirtualCluster(catalogue_of((resnet(),), (TIGHT,)))
     cluster.add("b0")

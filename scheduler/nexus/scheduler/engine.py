@@ -17,6 +17,7 @@ from nexus.core.names import DeviceType, ModelName, SessionName
 from nexus.core.plan import BackendPlan, Plan
 from nexus.core.profile import Profile
 from nexus.core.routing import RoutingTable
+from nexus.scheduler.absence import Watch, missing
 from nexus.scheduler.correction import Factors, corrected, updated_factors
 from nexus.scheduler.events import (
     Effect,
@@ -56,6 +57,8 @@ class SchedulerEngine:
         self._fan_outs = FanOutEstimator()
         self._factors: Factors = {}
         self._observed: Observed | None = None
+        self._watch = Watch(self._epochs.settle_us)
+        self._doubtful = False
         self._leading = False
         self._plan = Plan()
         self._table = RoutingTable()
@@ -107,6 +110,9 @@ class SchedulerEngine:
             self._observe(event, now_us)
         if not self._leading or self._observed is None:
             return ()
+        self._doubtful = self._doubts(self._observed, now_us)
+        if self._doubtful:
+            return ()
         usable = [b for b in self._observed.backends if b.state is not BackendState.DRAINING]
         self.trigger = self._due(self._observed, now_us)
         if self.trigger and self._target.backends and not usable:
@@ -117,8 +123,8 @@ class SchedulerEngine:
         return (*self._publish(self._observed), *scaled)
 
     def next_wakeup_us(self) -> int | None:
-        """The end of the epoch, or of waiting for more changes; None without the lease."""
-        if not self._leading:
+        """The end of the epoch, or of waiting for more changes; None when only a look helps."""
+        if not self._leading or self._doubtful:
             return None
         if self._change_due_us is None:
             return self._epoch_due_us
@@ -138,7 +144,14 @@ class SchedulerEngine:
         self._needed.clear()
         self._scaled = None
 
+    def _doubts(self, observed: Observed, now_us: int) -> bool:
+        """Whether someone is missing who may only not have reported yet: better do nothing."""
+        return not self._watch.settled(now_us) and missing(
+            self._table, observed.backends, observed.frontends
+        )
+
     def _observe(self, event: Observed, now_us: int) -> None:
+        self._watch.look(now_us)
         self._rates.observe(event.frontends, now_us)
         self._fan_outs.observe(event.frontends, now_us)
         self._factors = updated_factors(self._factors, event.catalogue, event.backends)

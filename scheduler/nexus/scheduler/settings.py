@@ -82,7 +82,9 @@ class EpochSettings:
     leaves ``rate_low``..``rate_high`` of what was planned (and by more than ``sigmas`` standard
     deviations of a Poisson count, so that a trickle does not rattle the cluster), once it has been
     watched for ``history_us``; and ``debounce_us`` after a backend or the catalogue changed.
-    Devices are given back once nothing has needed them for ``release_us``.
+    Devices are given back once nothing has needed them for ``release_us``. Who begins to watch, or
+    watches again after an outage of the store, lets everybody report for ``settle_us`` before an
+    absence counts (absence.py).
     """
 
     epoch_us: int = 30 * US_PER_S
@@ -90,6 +92,7 @@ class EpochSettings:
     first_epoch_us: int = 0
     history_us: int = 5 * US_PER_S
     debounce_us: int = US_PER_S
+    settle_us: int = 3 * US_PER_S
     rate_low: float = 0.8
     rate_high: float = 1.1
     sigmas: float = 3.0
@@ -102,6 +105,7 @@ class EpochSettings:
             self.epoch_min_us,
             self.history_us,
             self.debounce_us,
+            self.settle_us,
             self.release_us,
         )
         if min(times) <= 0 or self.first_epoch_us < 0:
