@@ -286,4 +286,5 @@ def test_cluster_life_serves_without_store_until_it_is_back(
     control.apply("{kind: Session, model: mlp, slo_ms: 4000, rate: 1}")
     wait_until(lambda: _places(control, "mlp@4000ms") > 0, "a new session is routed")
     control.delete("session", "mlp@4000ms")
+    wait_until(lambda: _places(control, "mlp@4000ms") == 0, "mlp@4000ms is withdrawn")
     traffic.wait_answers(20)
