@@ -1,4 +1,4 @@
-"""Scenarios against real processes: a cluster of emulated devices, and ``nexus bench`` beside it."""
+"""Scenarios on real processes: a cluster of emulated devices, and ``nexus bench`` beside it."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ class Bench:
     @property
     def worst(self) -> float:
         """The least share of its offered requests that a session had in time."""
-        return min(entry["good"] / entry["offered"] for entry in self.sessions)
+        return min(float(entry["good"] / entry["offered"]) for entry in self.sessions)
 
     @property
     def unanswered(self) -> int:

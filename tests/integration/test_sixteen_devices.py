@@ -1,11 +1,12 @@
 """The acceptance run: sixteen emulated V100 as real processes, eight models, 1,000 requests/s."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nexus.cli.local_cluster import LocalCluster
-from nexus.scheduler.plan_scenario import plan_json, plan_scenario
+from nexus.scheduler.plan_scenario import plan_scenario
 from nexus.scheduler.scenario_file import read_scenario
 from tests.integration.acceptance import bench
 
@@ -18,15 +19,15 @@ GOOD_MIN = 0.99
 @pytest.mark.integration
 @pytest.mark.timeout(300)
 async def test_cluster_of_sixteen_devices_keeps_every_session(
-    tmp_path: Path, record_property: pytest.RecordProperty
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    planned = plan_json(plan_scenario(read_scenario(SCENARIO)))
-    assert planned["devices"] == {"v100": 16}, "the file's rates are the planned capacity of 16"
+    plan = plan_scenario(read_scenario(SCENARIO)).plan
+    assert plan.devices_needed == {"v100": 16}, "the file's rates are the planned capacity of 16"
     devices = "emulated:v100:16"
     async with LocalCluster(tmp_path / "cluster", devices=devices, frontends=1) as cluster:
         report = await bench(cluster, SCENARIO, factor=LOAD_SHARE, seconds=60, warmup=10)
-    record_property("devices", planned["devices"]["v100"])
-    record_property("lower_bound", planned["lower_bound"]["v100"])
+    record_property("devices", plan.devices_needed["v100"])
+    record_property("lower_bound", plan.lower_bound["v100"])
     record_property("goodput", report.data["goodput"])
     assert report.unanswered == 0
     assert report.data["requests"] > 55_000
