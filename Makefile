@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt requirements-dev.txt requirements-demo.
 	touch $(STAMP)
 
 demo: install ## the street query on real frames, about a minute
-	$(BIN)/nexus demo street
+	$(BIN)/nexus demo street --png street.png
 
 test: install check ## what CI runs: static checks, then every test but the long ones
 	$(BIN)/python -m pytest -m "not full"
