@@ -10,6 +10,7 @@ import uvloop
 from nexus.backend.server import BackendServer
 from nexus.backend.settings import BackendSettings, parse_settings
 from nexus.core.errors import NexusError
+from nexus.rpc.pauses import shorten_pauses
 from nexus.store import open_store
 from nexus.telemetry.logs import configure_logging
 
@@ -38,6 +39,7 @@ async def _serve(settings: BackendSettings) -> None:
     server = BackendServer(settings, open_store(settings.store))
     try:
         await server.start()
+        shorten_pauses()
         sys.stdout.write(server.ready_line + "\n")
         sys.stdout.flush()
         await stopping.wait()

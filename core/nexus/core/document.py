@@ -6,6 +6,7 @@ key is an error), and every error names the path to the offending key.
 
 import dataclasses
 import enum
+import functools
 import json
 import types
 import typing
@@ -99,12 +100,11 @@ def _convert_mapping(hint: Any, data: object, path: str) -> object:
 def _convert_dataclass(hint: Any, data: object, path: str) -> object:
     if not isinstance(data, Mapping):
         raise DocumentError(f"{path}: expected a mapping, got {_kind(data)}")
-    fields = {field.name: field for field in dataclasses.fields(hint)}
+    fields, hints = _layout(hint)
     for key in data:
         if key not in fields:
             known = ", ".join(fields)
             raise DocumentError(f"{path}.{key}: unknown key; the keys are {known}")
-    hints = typing.get_type_hints(hint)
     values = {key: _convert(hints[key], item, f"{path}.{key}") for key, item in data.items()}
     for name, field in fields.items():
         optional = (
@@ -119,6 +119,13 @@ def _convert_dataclass(hint: Any, data: object, path: str) -> object:
         raise DocumentError(
             f"{path}: {error.message}", reason=error.reason, details=error.details
         ) from error
+
+
+@functools.cache
+def _layout(target: type) -> tuple[dict[str, dataclasses.Field[Any]], dict[str, Any]]:
+    """Fields and type hints of a dataclass: working them out costs more than using them."""
+    fields = {field.name: field for field in dataclasses.fields(target)}
+    return fields, typing.get_type_hints(target)
 
 
 def _convert_enum(hint: type[enum.Enum], data: object, path: str) -> object:

@@ -5,7 +5,7 @@ skipped, never fatal: one bad value, or one of a newer version, must not stop a 
 """
 
 import logging
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from nexus.core.cluster import BackendStatus, Catalogue, FrontendReport
 from nexus.core.document import from_json, to_json
@@ -41,6 +41,7 @@ class ClusterStore:
         self._keys = Keys(cluster)
         self._catalogue: Catalogue | None = None
         self._reported: dict[str, object] = {}
+        self._read_last: dict[str, tuple[bytes, object]] = {}
 
     # Declared resources.
 
@@ -192,8 +193,15 @@ class ClusterStore:
         await self._store.notify(self._keys.status_channel)
 
     async def _read(self, key: str, target: type[T]) -> T | None:
+        """What lies under a key; the same object as last time while it is unchanged."""
         content = await self._store.get(key)
-        return None if content is None else _parse(key, content, target)
+        if content is None:
+            return None
+        last = self._read_last.get(key)
+        if last is None or last[0] != content:
+            last = (content, _parse(key, content, target))
+            self._read_last[key] = last
+        return cast("T | None", last[1])
 
     async def _read_all(self, prefix: str, target: type[T]) -> tuple[T, ...]:
         contents = await self._store.scan(prefix)

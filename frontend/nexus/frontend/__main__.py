@@ -11,6 +11,7 @@ import uvloop
 from nexus.core.errors import NexusError
 from nexus.frontend.server import FrontendServer
 from nexus.frontend.settings import FrontendSettings, parse_settings
+from nexus.rpc.pauses import shorten_pauses
 from nexus.store import open_store
 from nexus.telemetry.logs import configure_logging
 
@@ -39,6 +40,7 @@ async def _serve(settings: FrontendSettings) -> None:
     server = FrontendServer(settings, open_store(settings.store))
     try:
         await server.start()
+        shorten_pauses()
         sys.stdout.write(server.ready_line + "\n")
         sys.stdout.flush()
         await stopping.wait()
