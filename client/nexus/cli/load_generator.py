@@ -5,18 +5,20 @@ really sent is measured too, so that a generator that is the bottleneck is seen.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from nexus.cli.bench_report import BenchReport, Tally
 from nexus.cli.bench_schedule import Source
+from nexus.cli.inference_stream import InferenceStream
 from nexus.client.connection import settings_for
 from nexus.client.operations import Operation
 from nexus.client.retry import RetryPolicy
 from nexus.client.transport import AsyncTransport
 from nexus.core.clock import Clock, MonotonicClock
-from nexus.core.errors import NexusError
+from nexus.core.errors import DeadlineError, NexusError
 from nexus.core.units import US_PER_S, s_from_us
 from nexus.rpc.limits import MESSAGE_BYTES_MAX
 
@@ -34,15 +36,18 @@ class LoadGenerator:
     """Sends a schedule's requests over connections of its own and keeps the tallies.
 
     ``operations`` holds the request of each source, built once: the bench measures the cluster.
+    With ``streams`` the requests of sessions share one stream a connection instead of being calls.
     """
 
     addresses: tuple[str, ...]
     operations: Mapping[Source, BenchOperation]
     connections: int = 1
+    streams: bool = False
     clock: Clock = field(default_factory=MonotonicClock)
     _tallies: dict[Source, Tally] = field(default_factory=dict)
     _lags_us: list[int] = field(default_factory=list)
     _unsent: int = 0
+    _ring: Iterator[InferenceStream] = field(default_factory=lambda: iter(()))
 
     async def run(
         self, schedule: Iterable[tuple[int, Source]], *, warmup_us: int, duration_us: int
@@ -51,6 +56,7 @@ class LoadGenerator:
         self._tallies = {source: Tally() for source in self.operations}
         settings = settings_for(self.addresses, self.connections, MESSAGE_BYTES_MAX)
         transport = AsyncTransport(settings, RetryPolicy(attempts_max=1))
+        streams = self._open_streams(transport) if self.streams else []
         calls: set[asyncio.Task[None]] = set()
         start_us = self.clock.now_us()
         for due_us, source in schedule:
@@ -63,6 +69,8 @@ class LoadGenerator:
             calls.add(call)
             call.add_done_callback(calls.discard)
         await asyncio.gather(*calls)
+        for stream in streams:
+            await stream.close()
         await transport.close()
         return BenchReport(
             seconds=(duration_us - warmup_us) / US_PER_S,
@@ -84,8 +92,26 @@ class LoadGenerator:
         if counts:
             self._lags_us.append(max(0, lag_us))
         try:
-            await transport.run(self.operations[source], 2 * s_from_us(source.slo_us) + GRACE_S)
+            await self._ask(transport, source)
         except NexusError as error:
             tally.refused(error)
         else:
             tally.answered(self.clock.now_us() - due_us, source.slo_us)
+
+    async def _ask(self, transport: AsyncTransport, source: Source) -> None:
+        operation = self.operations[source]
+        timeout_s = 2 * s_from_us(source.slo_us) + GRACE_S
+        if not self.streams or source.is_query:
+            await transport.run(operation, timeout_s)
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await next(self._ring).ask(operation.request)
+        except TimeoutError as error:
+            raise DeadlineError(f"no answer within {timeout_s:g} s", reason="unanswered") from error
+
+    def _open_streams(self, transport: AsyncTransport) -> list[InferenceStream]:
+        services: list[Any] = [stubs.inference for stubs in transport.channels()]
+        streams = [InferenceStream(service.ModelStreamInfer()) for service in services]
+        self._ring = itertools.cycle(streams)
+        return streams

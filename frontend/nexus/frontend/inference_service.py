@@ -23,7 +23,7 @@ from nexus.core.request import Outcome
 from nexus.core.units import us_from_ms, us_from_s
 from nexus.frontend.finding_tensors import finding_tensors
 from nexus.frontend.front_desk import FrontDesk
-from nexus.frontend.limits import STREAM_IN_FLIGHT_MAX
+from nexus.frontend.limits import INFERENCE_STREAM_IN_FLIGHT_MAX
 from nexus.frontend.sessions import KnownSession
 from nexus.frontend.streams import answered_as_finished
 from nexus.frontend.validation import require_inputs, require_outputs
@@ -187,7 +187,8 @@ class InferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
                 return _stream_error(request, error)
             return pb.ModelStreamInferResponse(infer_response=response)
 
-        async for response in answered_as_finished(request_iterator, answer, STREAM_IN_FLIGHT_MAX):
+        limit = INFERENCE_STREAM_IN_FLIGHT_MAX
+        async for response in answered_as_finished(request_iterator, answer, limit):
             yield response
 
     async def _infer(

@@ -25,8 +25,12 @@ ANSWER_RESERVE_US = 2_000
 
 
 STREAM_IN_FLIGHT_MAX = 16
-"""Requests of one stream under way at once; a query stream refuses more with QUEUE_FULL, an
-inference stream stops reading (the client is held back by flow control)."""
+"""Frames of one query stream under way at once; more are refused with QUEUE_FULL: a camera should
+keep its newest."""
+
+INFERENCE_STREAM_IN_FLIGHT_MAX = 1_024
+"""Requests of one inference stream under way at once; beyond it no more are read, so the client is
+held back by flow control."""
 
 CONNECTIONS_MAX = 1_024
 """Backends connected at once; routes beyond it have no backend (NO_ROUTE)."""

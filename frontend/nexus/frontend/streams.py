@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from enum import Enum
 from typing import TypeVar
 
 RequestT = TypeVar("RequestT")
@@ -20,7 +21,7 @@ async def answered_as_finished(
     are not read until one has finished, so the caller is held back. Closing the iterator cancels
     what is under way; an error of ``answer`` or of the stream ends it.
     """
-    answers: asyncio.Queue[ResponseT] = asyncio.Queue()
+    answers: asyncio.Queue[ResponseT | _End] = asyncio.Queue()
     slots = asyncio.Semaphore(in_flight_max)
 
     async def run(request: RequestT) -> None:
@@ -39,30 +40,19 @@ async def answered_as_finished(
                 group.create_task(run(request))
 
     reader = asyncio.create_task(read_all())
+    # The reader is done only when every answer is in the queue, so the end comes after them all.
+    reader.add_done_callback(lambda _: answers.put_nowait(_End.END))
     try:
-        async for response in _until_done(answers, reader):
+        while (response := await answers.get()) is not _End.END:
             yield response
+        _raise_first(reader)
     finally:
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
 
 
-async def _until_done(
-    answers: asyncio.Queue[ResponseT], reader: asyncio.Task[None]
-) -> AsyncIterator[ResponseT]:
-    while True:
-        next_answer = asyncio.ensure_future(answers.get())
-        try:
-            await asyncio.wait({next_answer, reader}, return_when=asyncio.FIRST_COMPLETED)
-            if next_answer.done():
-                yield next_answer.result()
-                continue
-        finally:
-            next_answer.cancel()
-        while not answers.empty():
-            yield answers.get_nowait()
-        _raise_first(reader)
-        return
+class _End(Enum):
+    END = "end"
 
 
 def _raise_first(reader: asyncio.Task[None]) -> None:
