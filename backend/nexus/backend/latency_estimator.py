@@ -14,7 +14,12 @@ from nexus.core.cluster import MeasuredLatency
 from nexus.core.profile import Profile
 
 QUANTILE = 0.95
-"""Low enough that one stall does not count, high enough that few batches outlast their estimate."""
+"""For dispatch: so low that one stall does not count, so high that few batches outlast it."""
+
+REPORTED_QUANTILE = 0.5
+"""For the scheduler, which corrects capacity by it: over many batches a device is as fast as it
+typically is. Stalls of a busy host are what headroom is for; planned for as if they were the rule,
+they would buy devices for one noisy minute."""
 
 BATCH_SAMPLES_MAX = 64
 BATCH_SAMPLES_MIN = 16
@@ -64,17 +69,17 @@ class LatencyEstimator:
                 history.popleft()
         ratio = self._correction()
         table = [0, *(round(latency_us * ratio) for latency_us in self.profile.latencies_us)]
-        for measured in self.measured():
+        for measured in self.measured(QUANTILE):
             table[measured.batch] = self._clamped(measured)
         self.latencies_us = tuple(table)
 
-    def measured(self) -> tuple[MeasuredLatency, ...]:
+    def measured(self, quantile: float = REPORTED_QUANTILE) -> tuple[MeasuredLatency, ...]:
         """The quantile of each batch size that was executed often enough, smallest first."""
         return tuple(
             MeasuredLatency(
                 model=self.profile.model,
                 batch=batch,
-                latency_us=round(_quantile(latency_us for _, latency_us in samples)),
+                latency_us=round(_quantile((latency_us for _, latency_us in samples), quantile)),
             )
             for batch, samples in sorted(self._by_batch.items())
             if len(samples) >= BATCH_SAMPLES_MIN
@@ -83,7 +88,7 @@ class LatencyEstimator:
     def _correction(self) -> float:
         if len(self._ratios) < RATIO_SAMPLES_MIN:
             return 1.0
-        ratio = _quantile(ratio for _, ratio in self._ratios)
+        ratio = _quantile((ratio for _, ratio in self._ratios), QUANTILE)
         return min(max(ratio, CORRECTION_MIN), CORRECTION_MAX)
 
     def _clamped(self, measured: MeasuredLatency) -> int:
@@ -92,6 +97,6 @@ class LatencyEstimator:
         return round(min(max(measured.latency_us, low_us), high_us))
 
 
-def _quantile(values: Iterable[float]) -> float:
+def _quantile(values: Iterable[float], quantile: float) -> float:
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(QUANTILE * len(ordered)))]
+    return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))]

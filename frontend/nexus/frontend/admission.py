@@ -14,8 +14,9 @@ from nexus.core.routing import Route
 
 CAUTION_MAX = 16.0
 _CAUTION_RAISE = 1.2
-# About 1,800 answers in time take one raise back: misses stay well below one in a hundred.
-_CAUTION_EASE = 0.9999
+# 200 answers in time take one raise back. So misses settle at one in 200: half of what the promise
+# allows, and no rarer, since each refusal that prevents one more costs many good answers.
+_CAUTION_EASE = _CAUTION_RAISE ** (-1 / 200)
 # Time takes it back too, or a session of few requests would pay for a bad minute for hours.
 _CAUTION_HALF_LIFE_US = 30_000_000
 # Share of the time left that admission does not spend: the way there and back, and jitter.
@@ -93,7 +94,7 @@ class RouteLoad:
         assert self.outstanding >= 0, self
 
     def learn(self, *, in_time: bool, sent_us: int, now_us: int) -> None:
-        """Adjust ``caution``: up a tenth when a promise was missed, slowly down when kept.
+        """Adjust ``caution``: up a fifth when a promise was missed, slowly down when kept.
 
         Requests missed together count once: only one sent after the last raise can raise again.
         """
