@@ -67,7 +67,7 @@ async def bench(
     """Declare the scenario and offer ``factor`` times its rates, from a process of its own."""
     words = ["bench", "-f", str(scenario), "--apply", "--json"]
     words += ["--rate-factor", str(factor), "--seconds", str(seconds), "--warmup", str(warmup)]
-    words += ["--cluster-dir", str(cluster.directory)]
+    words += ["--cluster-dir", str(cluster.directory), "--stream"]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

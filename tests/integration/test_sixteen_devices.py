@@ -21,10 +21,16 @@ GOOD_MIN = 0.99
 async def test_cluster_of_sixteen_devices_keeps_every_session(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    plan = plan_scenario(read_scenario(SCENARIO)).plan
+    scenario = read_scenario(SCENARIO)
+    plan = plan_scenario(scenario).plan
     assert plan.devices_needed == {"v100": 16}, "the file's rates are the planned capacity of 16"
-    devices = "emulated:v100:16"
-    async with LocalCluster(tmp_path / "cluster", devices=devices, frontends=1) as cluster:
+    cluster = LocalCluster(
+        tmp_path / "cluster",
+        devices="emulated:v100:16",
+        frontends=scenario.frontends,
+        scheduler_flags=("--network-ms", str(2 * scenario.network.delay_us / 1_000)),
+    )
+    async with cluster:
         report = await bench(cluster, SCENARIO, factor=LOAD_SHARE, seconds=60, warmup=10)
     record_property("devices", plan.devices_needed["v100"])
     record_property("lower_bound", plan.lower_bound["v100"])
