@@ -43,6 +43,14 @@ class Bench:
         return min(float(entry["good"] / entry["offered"]) for entry in self.sessions)
 
     @property
+    def worst_admitted(self) -> float:
+        """The same share of what was not refused at the door: what the promise is about."""
+        return min(
+            float(entry["good"] / (entry["offered"] - entry["dropped"].get("overloaded", 0)))
+            for entry in self.sessions
+        )
+
+    @property
     def unanswered(self) -> int:
         """Requests that are in no column: neither answered nor refused by name."""
         return sum(
