@@ -185,6 +185,11 @@ class LiveFrontend:
     def address(self) -> str:
         return self.server.grpc_address
 
+    @property
+    def framed_address(self) -> str:
+        words = dict(w.partition("=")[::2] for w in self.server.ready_line.split())
+        return words["data"]
+
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run on the servers' loop and wait."""
         return self.begin(coroutine).result(timeout=30)
@@ -249,6 +254,7 @@ class LiveFrontend:
             cluster="default",
             name="f0",
             advertise="127.0.0.1",
+            data_listen=Address("127.0.0.1", 0),
         )
         self.server = FrontendServer(settings, self.store)
         await self.server.start()

@@ -75,7 +75,10 @@ async def bench(
     """Declare the scenario and offer ``factor`` times its rates, from a process of its own."""
     words = ["bench", "-f", str(scenario), "--apply", "--json"]
     words += ["--rate-factor", str(factor), "--seconds", str(seconds), "--warmup", str(warmup)]
-    words += ["--cluster-dir", str(cluster.directory), "--stream"]
+    words += ["--cluster-dir", str(cluster.directory)]
+    framed = [m.data for m in cluster.addresses.members if m.component == "frontend" and m.data]
+    if framed:
+        words += ["--framed", ",".join(framed)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -12,7 +12,7 @@ from typing import Any
 
 from nexus.cli.bench_report import BenchReport, Tally
 from nexus.cli.bench_schedule import Source
-from nexus.cli.inference_stream import InferenceStream
+from nexus.cli.framed_caller import FramedCaller
 from nexus.client.connection import settings_for
 from nexus.client.operations import Operation
 from nexus.client.retry import RetryPolicy
@@ -20,6 +20,7 @@ from nexus.client.transport import AsyncTransport
 from nexus.core.clock import Clock, MonotonicClock
 from nexus.core.errors import DeadlineError, NexusError
 from nexus.core.units import US_PER_S, s_from_us
+from nexus.rpc.convert_inference import tensors_from_request
 from nexus.rpc.limits import MESSAGE_BYTES_MAX
 from nexus.rpc.pauses import shorten_pauses
 
@@ -37,18 +38,18 @@ class LoadGenerator:
     """Sends a schedule's requests over connections of its own and keeps the tallies.
 
     ``operations`` holds the request of each source, built once: the bench measures the cluster.
-    With ``streams`` the requests of sessions share one stream a connection instead of being calls.
+    Requests of sessions go as frames to the addresses in ``framed``, if there are any.
     """
 
     addresses: tuple[str, ...]
     operations: Mapping[Source, BenchOperation]
     connections: int = 1
-    streams: bool = False
+    framed: tuple[str, ...] = ()
     clock: Clock = field(default_factory=MonotonicClock)
     _tallies: dict[Source, Tally] = field(default_factory=dict)
     _lags_us: list[int] = field(default_factory=list)
     _unsent: int = 0
-    _ring: Iterator[InferenceStream] = field(default_factory=lambda: iter(()))
+    _ring: Iterator[FramedCaller] = field(default_factory=lambda: iter(()))
 
     async def run(
         self, schedule: Iterable[tuple[int, Source]], *, warmup_us: int, duration_us: int
@@ -57,7 +58,8 @@ class LoadGenerator:
         self._tallies = {source: Tally() for source in self.operations}
         settings = settings_for(self.addresses, self.connections, MESSAGE_BYTES_MAX)
         transport = AsyncTransport(settings, RetryPolicy(attempts_max=1))
-        streams = self._open_streams(transport) if self.streams else []
+        callers = [await FramedCaller.connect(address, self.clock) for address in self.framed]
+        self._ring = itertools.cycle(callers)
         calls: set[asyncio.Task[None]] = set()
         shorten_pauses()  # The generator's own would be taken for the cluster's.
         start_us = self.clock.now_us()
@@ -71,8 +73,8 @@ class LoadGenerator:
             calls.add(call)
             call.add_done_callback(calls.discard)
         await asyncio.gather(*calls)
-        for stream in streams:
-            await stream.close()
+        for caller in callers:
+            await caller.close()
         await transport.close()
         return BenchReport(
             seconds=(duration_us - warmup_us) / US_PER_S,
@@ -103,17 +105,12 @@ class LoadGenerator:
     async def _ask(self, transport: AsyncTransport, source: Source) -> None:
         operation = self.operations[source]
         timeout_s = 2 * s_from_us(source.slo_us) + GRACE_S
-        if not self.streams or source.is_query:
+        if not self.framed or source.is_query:
             await transport.run(operation, timeout_s)
             return
         try:
             async with asyncio.timeout(timeout_s):
-                await next(self._ring).ask(operation.request)
+                tensors = tensors_from_request(operation.request)
+                await next(self._ring).ask(source.name, source.slo_us, tensors)
         except TimeoutError as error:
             raise DeadlineError(f"no answer within {timeout_s:g} s", reason="unanswered") from error
-
-    def _open_streams(self, transport: AsyncTransport) -> list[InferenceStream]:
-        services: list[Any] = [stubs.inference for stubs in transport.channels()]
-        streams = [InferenceStream(service.ModelStreamInfer()) for service in services]
-        self._ring = itertools.cycle(streams)
-        return streams

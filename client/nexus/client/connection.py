@@ -80,9 +80,8 @@ class ChannelRing(Generic[ChannelT]):
             for _ in range(settings.connections)
             for address in settings.addresses
         ]
-        self.stubs = [stubs(channel) for channel in self.channels]
         # next() on itertools.cycle is one C call, so threads may share it.
-        self._ring = itertools.cycle(self.stubs)
+        self._ring = itertools.cycle([stubs(channel) for channel in self.channels])
 
     def next(self) -> Stubs:
         """The stubs to make the next attempt with."""

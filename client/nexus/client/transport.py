@@ -81,10 +81,6 @@ class AsyncTransport:
                 return operation.read(reply, attempts.elapsed_us(clock.now_us()))
             await asyncio.sleep(wait_s)
 
-    def channels(self) -> tuple[Stubs, ...]:
-        """The stubs of every connection, for streams that stay on one."""
-        return tuple(self._ring.stubs)
-
     async def close(self) -> None:
         """Close the connections; calls in flight end as cancelled."""
         self._closed = True

@@ -32,6 +32,9 @@ INFERENCE_STREAM_IN_FLIGHT_MAX = 1_024
 """Requests of one inference stream under way at once; beyond it no more are read, so the client is
 held back by flow control."""
 
+FRAMED_IN_FLIGHT_MAX = 16_384
+"""Requests of all framed callers under way at once; more are refused with QUEUE_FULL."""
+
 CONNECTIONS_MAX = 1_024
 """Backends connected at once; routes beyond it have no backend (NO_ROUTE)."""
 

@@ -16,6 +16,7 @@ from nexus.frontend.backend_links import BackendLinks
 from nexus.frontend.cluster_feed import ClusterFeed
 from nexus.frontend.driver import EngineDriver
 from nexus.frontend.engine import FrontendEngine
+from nexus.frontend.framed_service import FramedService
 from nexus.frontend.front_desk import FrontDesk
 from nexus.frontend.inference_service import InferenceService
 from nexus.frontend.query_service import QueryService
@@ -57,6 +58,7 @@ class FrontendServer:
             self._cluster, self._read_table, self._read_catalogue, self._report
         )
         self._rpc = RpcServer()
+        self._framed = FramedService(self._desk, settings.name)
         self._metrics_server: MetricsServer | None = None
         self._table_read_us = self._clock.now_us()
         self._catalogue_read = False
@@ -86,9 +88,10 @@ class FrontendServer:
         """The line that tells whoever started the process where it listens."""
         assert self._metrics_server is not None
         metrics = f"{self._settings.metrics_listen.host}:{self._metrics_server.port}"
+        data = f"data={self._framed.address} " if self._framed.address else ""
         return (
             f"ready component=frontend name={self._settings.name} grpc={self._rpc.address} "
-            f"metrics={metrics}"
+            f"{data}metrics={metrics}"
         )
 
     async def start(self) -> None:
@@ -109,6 +112,10 @@ class FrontendServer:
             query_service.SERVICE_NAME,
         )
         await self._rpc.start(str(self._settings.listen))
+        if self._settings.data_listen is not None:
+            await self._framed.start(
+                self._settings.data_listen.host, self._settings.data_listen.port
+            )
         self._feed.start()
 
     async def drain(self) -> None:
@@ -123,6 +130,7 @@ class FrontendServer:
     async def close(self) -> None:
         """Stop everything, in the order in which nothing is missed by the parts still running."""
         await self._rpc.stop(STOP_GRACE_S)
+        await self._framed.close()
         await self._feed.close()
         await self._links.close()
         self._driver.close()

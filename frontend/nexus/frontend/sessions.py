@@ -53,6 +53,13 @@ class SessionDirectory:
             )
         return session
 
+    def by_name(self, name: SessionName) -> KnownSession:
+        """The session called ``name``, whatever its model; raise NotFoundError when none is."""
+        session = self._by_name.get(name)
+        if session is None:
+            raise NotFoundError(f"session {name!r} is not declared", reason="unknown_session")
+        return session
+
     def names_of(self, model: ModelName) -> tuple[SessionName, ...]:
         """All sessions of a model, those of query stages too."""
         return tuple(sorted(s.name for s in self._by_name.values() if s.model == model))

@@ -25,7 +25,10 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontendSettings:
-    """``advertise`` is the host that others reach this process by."""
+    """``advertise`` is the host that others reach this process by.
+
+    ``data_listen`` is where requests are taken as frames; None: nowhere.
+    """
 
     listen: Address
     metrics_listen: Address
@@ -34,6 +37,7 @@ class FrontendSettings:
     name: FrontendName
     advertise: str
     log_level: str = "info"
+    data_listen: Address | None = None
 
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> FrontendSettings:
@@ -55,6 +59,9 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         name=flags.name,
         advertise=flags.advertise or _advertised(listen.host),
         log_level=flags.log_level,
+        data_listen=parse_address("--data-listen", flags.data_listen)
+        if flags.data_listen
+        else None,
     )
 
 
@@ -90,6 +97,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
     add("listen", "127.0.0.1:8001", "HOST:PORT for gRPC; port 0 takes a free one")
     add("metrics-listen", "127.0.0.1:8002", "HOST:PORT for Prometheus")
+    add("data-listen", "", "HOST:PORT for requests as frames; empty: off")
     add("store", "redis://127.0.0.1:6379", "URL of the store")
     add("cluster", DEFAULT_CLUSTER, "name of the cluster")
     add("name", socket.gethostname(), "name of this frontend, unique in the cluster")

@@ -56,9 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frame", type=Path, help="the image sent to queries")
     parser.add_argument("--connections", type=int, default=1, metavar="N", help="to each frontend")
     parser.add_argument(
-        "--stream",
-        action="store_true",
-        help="requests of sessions on one stream a connection, which costs less than calls",
+        "--framed",
+        default="",
+        metavar="HOST:PORT[,…]",
+        help="send requests of sessions as frames to a frontend's --data-listen: costs far less",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_cluster_arguments(parser, frontend=True, control=True)
@@ -77,7 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.apply:
             _wait_ready(client, sources)
         requests = _operations(sources, client, arguments)
-    generator = LoadGenerator(frontends, requests, arguments.connections, streams=arguments.stream)
+    generator = LoadGenerator(
+        frontends,
+        requests,
+        arguments.connections,
+        framed=tuple(filter(None, arguments.framed.split(","))),
+    )
     warmup_us = us_from_s(arguments.warmup)
     counted_us = us_from_s(arguments.seconds) if arguments.seconds else scenario.duration_us
     seed = scenario.seed if arguments.seed is None else arguments.seed
