@@ -61,7 +61,7 @@ class BackendState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MeasuredLatency:
-    """A rolling quantile of executed batches: what the profile should have said."""
+    """The typical latency of executed batches: what the profile should have said."""
 
     model: ModelName
     batch: int
