@@ -64,8 +64,10 @@ def test_image_is_built_on_one_base_in_stages(component: str) -> None:
     assert bases == ["python:3.11-slim-bookworm"] * 3
 
 
-def test_image_of_the_backend_takes_the_cpu_build_of_torch_unless_told_otherwise() -> None:
-    assert re.search(r"^ARG TORCH_INDEX=https://\S+/whl/cpu$", dockerfile("backend"), re.MULTILINE)
+def test_image_of_the_backend_takes_its_torch_from_the_index_it_is_told() -> None:
+    text = dockerfile("backend")
+    assert re.search(r"^ARG TORCH_INDEX=$", text, re.MULTILINE)
+    assert '${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"}' in text
 
 
 def test_image_context_holds_what_the_wheel_is_made_of() -> None:
