@@ -19,6 +19,7 @@ from nexus.client.retry import RetryPolicy
 from nexus.client.transport import AsyncTransport
 from nexus.core.clock import Clock, MonotonicClock
 from nexus.core.errors import DeadlineError, NexusError
+from nexus.core.tensor import Tensor
 from nexus.core.units import US_PER_S, s_from_us
 from nexus.rpc.convert_inference import tensors_from_request
 from nexus.rpc.limits import MESSAGE_BYTES_MAX
@@ -49,6 +50,7 @@ class LoadGenerator:
     _tallies: dict[Source, Tally] = field(default_factory=dict)
     _lags_us: list[int] = field(default_factory=list)
     _unsent: int = 0
+    _tensors: dict[Source, tuple[Tensor, ...]] = field(default_factory=dict)
     _ring: Iterator[FramedCaller] = field(default_factory=lambda: iter(()))
 
     async def run(
@@ -60,6 +62,12 @@ class LoadGenerator:
         transport = AsyncTransport(settings, RetryPolicy(attempts_max=1))
         callers = [await FramedCaller.connect(address, self.clock) for address in self.framed]
         self._ring = itertools.cycle(callers)
+        if self.framed:
+            self._tensors = {
+                source: tensors_from_request(operation.request)
+                for source, operation in self.operations.items()
+                if not source.is_query
+            }
         calls: set[asyncio.Task[None]] = set()
         shorten_pauses()  # The generator's own would be taken for the cluster's.
         start_us = self.clock.now_us()
@@ -103,14 +111,13 @@ class LoadGenerator:
             tally.answered(self.clock.now_us() - due_us, source.slo_us)
 
     async def _ask(self, transport: AsyncTransport, source: Source) -> None:
-        operation = self.operations[source]
         timeout_s = 2 * s_from_us(source.slo_us) + GRACE_S
-        if not self.framed or source.is_query:
-            await transport.run(operation, timeout_s)
+        tensors = self._tensors.get(source)
+        if tensors is None:
+            await transport.run(self.operations[source], timeout_s)
             return
         try:
             async with asyncio.timeout(timeout_s):
-                tensors = tensors_from_request(operation.request)
                 await next(self._ring).ask(source.name, source.slo_us, tensors)
         except TimeoutError as error:
             raise DeadlineError(f"no answer within {timeout_s:g} s", reason="unanswered") from error
