@@ -7,6 +7,7 @@ given. A dispatch names its session; its time left can only tighten the SLO.
 
 import asyncio
 import logging
+from functools import partial
 from typing import TypeAlias
 
 from nexus.core.errors import NexusError, NotFoundError
@@ -29,7 +30,7 @@ class FramedService:
         self._desk = desk
         self._name = name
         self._server: FrameServer | None = None
-        self._calls: dict[_Key, asyncio.Task[None]] = {}
+        self._calls: dict[_Key, asyncio.Task[Outcome]] = {}
 
     @property
     def address(self) -> str:
@@ -61,9 +62,20 @@ class FramedService:
         if refusal is not None:
             self._reply(key, refusal)
             return
-        call = asyncio.create_task(self._answer(key, message))
+        call = asyncio.create_task(self._infer(message))
         self._calls[key] = call
-        call.add_done_callback(lambda _: self._calls.pop(key, None))
+        call.add_done_callback(partial(self._ended, key))
+
+    def _ended(self, key: _Key, call: asyncio.Task[Outcome]) -> None:
+        """Reply when the call is over, however it ended: cancelled before it began, too."""
+        del self._calls[key]
+        if call.cancelled():
+            self._reply(key, dropped(DropReason.CANCELLED))
+        elif (error := call.exception()) is not None:
+            _log.error("framed request failed", exc_info=error)
+            self._reply(key, dropped(DropReason.ERROR, "the frontend failed; see its log"))
+        else:
+            self._reply(key, call.result())
 
     def _refusal(self, key: _Key) -> Outcome | None:
         if key in self._calls:
@@ -72,14 +84,6 @@ class FramedService:
             message = f"{FRAMED_IN_FLIGHT_MAX} framed requests are under way"
             return dropped(DropReason.QUEUE_FULL, message)
         return None
-
-    async def _answer(self, key: _Key, message: Infer) -> None:
-        try:
-            outcome = await self._infer(message)
-        except asyncio.CancelledError:
-            self._reply(key, dropped(DropReason.CANCELLED))
-            raise
-        self._reply(key, outcome)
 
     async def _infer(self, message: Infer) -> Outcome:
         desk, now_us = self._desk, self._desk.driver.now_us()
