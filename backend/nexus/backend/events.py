@@ -85,6 +85,14 @@ class ConnectionLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """A frontend wants to hear of every batch started (``on``), or no more; see SayStarted."""
+
+    connection: int
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Refuse what arrives from now on, finish what is here, then say Drained."""
 
@@ -104,6 +112,7 @@ BackendEvent: TypeAlias = (
     | LoadFailed
     | Cancelled
     | ConnectionLost
+    | Watched
     | Drain
     | Tick
 )
@@ -161,8 +170,22 @@ class Unload:
 
 
 @dataclass(frozen=True, slots=True)
+class SayStarted:
+    """Tell the watching connections that a batch began (ADR 0020).
+
+    ``items`` of ``session``, busy for ``busy_us`` more; ``queued_items`` of the session still wait.
+    """
+
+    connections: tuple[int, ...]
+    session: SessionName
+    items: int
+    busy_us: int
+    queued_items: int
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """Nothing is waiting or running, and nothing will come: the process may end."""
 
 
-BackendEffect: TypeAlias = Prepare | Execute | Reject | Load | Unload | Drained
+BackendEffect: TypeAlias = Prepare | Execute | Reject | Load | Unload | SayStarted | Drained

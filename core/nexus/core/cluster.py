@@ -108,13 +108,15 @@ class FrontendReport:
     ``arrivals`` counts items offered per session, refused ones included (the planner must see the
     demand); query names are keys too and count frames. ``stages`` counts fan-out per
     ``QUERY/STAGE``. ``table_version`` is the routing table in use: the scheduler withdraws a
-    backend only once no live frontend routes by an older table.
+    backend only once no live frontend routes by an older table. ``peer_address`` is where other
+    frontends reach it (``host:port``); empty: it neither owns pools nor asks owners.
     """
 
     frontend: FrontendName
     incarnation: int
     address: str
     at_us: int
+    peer_address: str = ""
     table_version: int = 0
     arrivals: Mapping[str, int] = field(default_factory=dict)
     stages: Mapping[SessionName, StageCount] = field(default_factory=dict)

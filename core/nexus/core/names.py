@@ -17,6 +17,7 @@ StageName: TypeAlias = str
 DeviceType: TypeAlias = str
 BackendName: TypeAlias = str
 FrontendName: TypeAlias = str
+PoolName: TypeAlias = str
 
 NAME_LENGTH_MAX = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

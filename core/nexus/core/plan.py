@@ -7,6 +7,7 @@ from nexus.core.names import (
     BackendName,
     DeviceType,
     ModelName,
+    PoolName,
     QueryName,
     SessionName,
     StageName,
@@ -19,8 +20,10 @@ class Placement:
 
     ``rate`` (items/s) is the share of the session this backend takes; 0 marks a placement that is
     on its way out: keep it loaded and serve what still comes until a plan no longer lists it.
-    ``latency_us`` is l(``batch``); ``slo_us`` the session's budget; ``pool`` names a pooled
-    dispatch group, or None.
+    ``latency_us`` is l(``batch``); ``slo_us`` the session's budget. ``pool`` names the pool whose
+    owner dispatches the session here (ADR 0020); None: the session is local, and every frontend
+    does. A ``spare`` is loaded and routed, but not counted on. Placements of one backend with the
+    same ``group`` are batched together, by deadline: sessions of one model, or of one prefix group.
     """
 
     session: SessionName
@@ -30,7 +33,9 @@ class Placement:
     rate: float
     latency_us: int
     memory_bytes: int = 0
-    pool: str | None = None
+    pool: PoolName | None = None
+    spare: bool = False
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nexus.core.names import BackendName, ModelName, SessionName
+from nexus.core.names import BackendName, DeviceType, ModelName, PoolName, SessionName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,8 @@ class SessionRoutes:
     """All routes of one session. ``slo_us`` is the budget the plan gave the session.
 
     Where the plan gave none, because no device can meet it, ``infeasible`` says why and ``model``
-    and ``slo_us`` are empty: the catalogue has them.
+    and ``slo_us`` are empty: the catalogue has them. ``routes`` are the local ones; where ``pool``
+    is named, that pool serves ``pool_rate`` items/s of the session beside them (ADR 0020).
     """
 
     session: SessionName
@@ -35,6 +36,50 @@ class SessionRoutes:
     slo_us: int
     routes: tuple[Route, ...]
     infeasible: str = ""
+    pool: PoolName | None = None
+    pool_rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolMember:
+    """One backend of a pool, at ``address`` (``host:port`` of the internal hop).
+
+    A ``spare`` is ready but not in the plan's count: it is used when the others cannot keep up.
+    """
+
+    backend: BackendName
+    address: str
+    spare: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledSession:
+    """What the owner of a pool must know of one session.
+
+    ``batch`` is the batch size to fill; ``latencies_us[b - 1]`` is l(b) on the pool's device type,
+    up to the largest batch that may be executed; ``overhead_us`` what pre- and post-processing of
+    one item take besides. ``rate`` (items/s) is the planned share: overload must leave it that.
+    """
+
+    session: SessionName
+    slo_us: int
+    batch: int
+    rate: float
+    latencies_us: tuple[int, ...]
+    overhead_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Sessions and backends of one device type that all host all of them (ADR 0020).
+
+    Members are in the order in which the owner prefers them when several are free.
+    """
+
+    name: PoolName
+    device: DeviceType
+    sessions: tuple[PooledSession, ...]
+    members: tuple[PoolMember, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +90,7 @@ class RoutingTable:
     epoch: int = 0
     fence: int = 0
     sessions: tuple[SessionRoutes, ...] = ()
+    pools: tuple[Pool, ...] = ()
 
     def session(self, name: str) -> SessionRoutes | None:
         """The routes of a session, or None when the table does not name it."""

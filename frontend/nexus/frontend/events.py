@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from nexus.core.answer import StageResult
 from nexus.core.cluster import Catalogue
-from nexus.core.names import BackendName, QueryName, SessionName
+from nexus.core.names import BackendName, FrontendName, QueryName, SessionName
 from nexus.core.request import Dispatch, Outcome
 from nexus.core.routing import RoutingTable
 
@@ -35,6 +35,59 @@ class Replied:
 
     dispatch_id: int
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RepliedTogether:
+    """A backend answered several dispatches at once: those of one batch from this frontend."""
+
+    dispatch_ids: tuple[int, ...]
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeersChanged:
+    """The frontends that can be reached now, this one included; pools are owned among them."""
+
+    own: FrontendName
+    peers: tuple[FrontendName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A peer asks this frontend, the owner of the session's pool, where ``items`` should go.
+
+    ``ask_id`` is unique within the asking peer; ``deadline_us`` on this process's clock.
+    """
+
+    peer: FrontendName
+    ask_id: int
+    session: SessionName
+    items: int
+    deadline_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskAnswered:
+    """The owner answered: send to ``backend``, or (``refusal``) do not send at all."""
+
+    ask_id: int
+    backend: BackendName = ""
+    refusal: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStarted:
+    """A watched backend started a batch of ``items`` of ``session``.
+
+    It will be free in ``busy_us``; ``queued_items`` of the session still wait there.
+    """
+
+    backend: BackendName
+    session: SessionName
+    items: int
+    busy_us: int
+    queued_items: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +143,18 @@ class Tick:
 
 
 ClusterEvent: TypeAlias = (
-    BackendFound | BackendLeaving | BackendLost | TableChanged | CatalogueChanged | Drain
+    BackendFound
+    | BackendLeaving
+    | BackendLost
+    | TableChanged
+    | CatalogueChanged
+    | PeersChanged
+    | Drain
 )
-Event: TypeAlias = Submit | SubmitQuery | Replied | Cancelled | Tick | ClusterEvent
+PoolEvent: TypeAlias = Asked | AskAnswered | BatchStarted
+Event: TypeAlias = (
+    Submit | SubmitQuery | Replied | RepliedTogether | Cancelled | Tick | PoolEvent | ClusterEvent
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +182,38 @@ class CancelSent:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the owner of the session's pool (a peer) where to send; AskAnswered will come, or not."""
+
+    peer: FrontendName
+    ask_id: int
+    session: SessionName
+    items: int
+    deadline_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerAsk:
+    """Answer a peer's ask: ``backend``, or the refusal."""
+
+    peer: FrontendName
+    ask_id: int
+    backend: BackendName = ""
+    refusal: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Tell a backend to say BatchStarted to this frontend from now on, or (``on`` False) no more.
+
+    Lost with the connection: it is said anew after each BackendFound.
+    """
+
+    backend: BackendName
+    on: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The one end of a request. ``stages`` is for queries: every stage that was reached."""
 
@@ -128,4 +222,4 @@ class Answer:
     stages: tuple[StageResult, ...] = ()
 
 
-Effect: TypeAlias = Send | CancelSent | Answer
+Effect: TypeAlias = Send | CancelSent | Ask | AnswerAsk | Watch | Answer
