@@ -14,23 +14,37 @@ from nexus.core.tensor import DataType, Tensor
 from nexus.rpc import frames
 from nexus.rpc.frames import (
     PREFIX_BYTES,
+    PROTOCOL,
+    Ask,
+    BatchStarted,
     Cancel,
     FrameDecoder,
     Goodbye,
+    Granted,
     Hello,
     Infer,
     Message,
     Ping,
     Pong,
     ProtocolError,
+    Replies,
     Reply,
+    Watch,
     encode,
     infer_at,
 )
 from nexus.v1 import frames_pb2, results_pb2
-from tests.strategies import dispatches, outcomes, tensor_lists, words
+from tests.strategies import dispatches, durations_us, names, outcomes, tensor_lists, words
 
 uint64s = st.integers(0, 2**64 - 1)
+uint32s = st.integers(0, 2**32 - 1)
+refusals = st.builds(
+    Outcome,
+    reason=st.sampled_from(DropReason),
+    message=words,
+    retry_after_us=durations_us,
+    expected_wait_us=durations_us,
+)
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Hello, words, st.integers(0, 2**32 - 1)),
     st.builds(infer_at, dispatches(), tensor_lists, st.just(0)),
@@ -39,6 +53,12 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Ping, uint64s),
     st.builds(Pong, uint64s),
     st.just(Goodbye()),
+    st.builds(Replies, st.lists(st.builds(Reply, uint64s, outcomes), max_size=4).map(tuple)),
+    st.builds(Ask, uint64s, words, st.integers(1, 64), st.integers(-(2**40), 2**40)),
+    st.builds(Granted, uint64s, names),
+    st.builds(Granted, uint64s, st.just(""), refusals),
+    st.builds(Watch, st.booleans()),
+    st.builds(BatchStarted, words, uint32s, durations_us, uint32s),
 )
 
 
@@ -46,7 +66,7 @@ def bytes_of(*sent: Message) -> bytes:
     return b"".join(part for message in sent for part in encode(message))
 
 
-def frame(kind: int, header: bytes, payload: bytes = b"", version: int = 1) -> bytes:
+def frame(kind: int, header: bytes, payload: bytes = b"", version: int = PROTOCOL) -> bytes:
     prefix = struct.pack("!2sBBII", b"NX", version, kind, len(header), len(payload))
     return prefix + header + payload
 
@@ -136,7 +156,7 @@ MALFORMED = {
     "kind": (frame(99, b""), "kind 99"),
     "not_protobuf": (frame(2, b"\xff\xff\xff"), "not protobuf"),
     "not_utf8": (frame(1, b"\x0a\x02\xff\xfe"), "not protobuf"),
-    "too_large": (struct.pack("!2sBBII", b"NX", 1, 2, 4, 2**32 - 1), "exceeds the limit"),
+    "too_large": (struct.pack("!2sBBII", b"NX", PROTOCOL, 2, 4, 2**32 - 1), "exceeds the limit"),
     "no_items": (frame(2, infer_header(items=0)), "items 0"),
     "too_many_items": (frame(2, infer_header(items=2**31)), "items 2147483648"),
     "regions_are_not_items": (
@@ -176,6 +196,22 @@ MALFORMED = {
         ),
         "'bored'",
     ),
+    "ask_for_nothing": (frame(9, b""), "items 0"),
+    "neither_granted_nor_refused": (frame(10, b""), "neither a backend nor a refusal"),
+    "refused_without_reason": (
+        frame(10, frames_pb2.GrantedHeader(refusal=results_pb2.Status()).SerializeToString()),
+        "no reason",
+    ),
+    "replies_past_the_payload": (
+        frame(
+            8,
+            frames_pb2.RepliesHeader(
+                replies=[frames_pb2.ReplyHeader(tensors=[uint8("x", 2)])] * 2
+            ).SerializeToString(),
+            b"123",
+        ),
+        "of 4 bytes in a payload of 3",
+    ),
     "payload_where_none_belongs": (frame(5, b"", b"zz"), "payload of 2 bytes"),
 }
 
@@ -191,7 +227,7 @@ def test_frames_malformed_input_is_named(case: str) -> None:
 def test_frames_decoder_refuses_a_claimed_size_before_it_arrives() -> None:
     decoder = FrameDecoder(frame_bytes_max=100)
     with pytest.raises(ProtocolError, match="Infer frame of 101 bytes"):
-        decoder.feed(struct.pack("!2sBBII", b"NX", 1, 2, 1, 100))
+        decoder.feed(struct.pack("!2sBBII", b"NX", PROTOCOL, 2, 1, 100))
 
 
 def test_frames_decoder_holds_only_the_unfinished_frame() -> None:

@@ -5,6 +5,7 @@ claims are checked against what is there before anything is sliced or built.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from nexus.core.errors import InvalidArgumentError
@@ -20,11 +21,25 @@ from nexus.rpc.convert_results import (
     tensor_from_header,
     tensor_header,
 )
-from nexus.rpc.frame_messages import Cancel, Goodbye, Hello, Infer, Message, Ping, Pong, Reply
+from nexus.rpc.frame_messages import (
+    Ask,
+    BatchStarted,
+    Cancel,
+    Goodbye,
+    Granted,
+    Hello,
+    Infer,
+    Message,
+    Ping,
+    Pong,
+    Replies,
+    Reply,
+    Watch,
+)
 from nexus.v1 import frames_pb2, results_pb2
 
 ITEMS_MAX = 65_536
-"""Items of one dispatch; more is a malformed message."""
+"""Items of one dispatch or ask; more is a malformed message."""
 
 Parsed: TypeAlias = Any
 
@@ -67,6 +82,32 @@ def reply_header(message: Reply) -> frames_pb2.ReplyHeader:
     )
 
 
+def ask_header(message: Ask) -> frames_pb2.AskHeader:
+    """The header of an Ask."""
+    return frames_pb2.AskHeader(
+        ask_id=message.ask_id,
+        session=message.session,
+        items=message.items,
+        budget_us=message.budget_us,
+    )
+
+
+def granted_header(message: Granted) -> frames_pb2.GrantedHeader:
+    """The header of a Granted."""
+    refusal = None if message.refusal is None else status_to_pb(message.refusal)
+    return frames_pb2.GrantedHeader(ask_id=message.ask_id, backend=message.backend, refusal=refusal)
+
+
+def batch_started_header(message: BatchStarted) -> frames_pb2.BatchStartedHeader:
+    """The header of a BatchStarted."""
+    return frames_pb2.BatchStartedHeader(
+        session=message.session,
+        items=message.items,
+        busy_us=message.busy_us,
+        queued_items=message.queued_items,
+    )
+
+
 def infer_from_header(header: frames_pb2.InferHeader, payload: Payload) -> Infer:
     """An Infer from its header and payload; raise InvalidArgumentError when they disagree."""
     regions = tuple(region_from_pb(region) for region in header.regions)
@@ -86,11 +127,49 @@ def infer_from_header(header: frames_pb2.InferHeader, payload: Payload) -> Infer
 
 def reply_from_header(header: frames_pb2.ReplyHeader, payload: Payload) -> Reply:
     """A Reply from its header and payload; raise InvalidArgumentError when they disagree."""
+    return _reply(header, _tensors(header.tensors, payload))
+
+
+def replies_from_header(header: frames_pb2.RepliesHeader, payload: Payload) -> Replies:
+    """Replies from their header and payload; raise InvalidArgumentError when they disagree."""
+    tensors = iter(_tensors([t for reply in header.replies for t in reply.tensors], payload))
+    return Replies(
+        tuple(_reply(reply, tuple(islice(tensors, len(reply.tensors)))) for reply in header.replies)
+    )
+
+
+def ask_from_header(header: frames_pb2.AskHeader) -> Ask:
+    """An Ask from its header; raise InvalidArgumentError when it asks for no or too many items."""
+    if not 1 <= header.items <= ITEMS_MAX:
+        raise InvalidArgumentError(f"items {header.items} is not in 1..{ITEMS_MAX}")
+    return Ask(header.ask_id, header.session, header.items, header.budget_us)
+
+
+def granted_from_header(header: frames_pb2.GrantedHeader) -> Granted:
+    """A Granted from its header; raise InvalidArgumentError when it neither grants nor refuses."""
+    if not header.HasField("refusal"):
+        if not header.backend:
+            raise InvalidArgumentError("it names neither a backend nor a refusal")
+        return Granted(header.ask_id, header.backend)
+    status = header.refusal
+    reason = reason_named(status.reason)
+    if reason is None:
+        raise InvalidArgumentError("the refusal has no reason")
+    refusal = Outcome(
+        reason=reason,
+        message=status.message,
+        retry_after_us=status.retry_after_us,
+        expected_wait_us=status.expected_wait_us,
+    )
+    return Granted(header.ask_id, header.backend, refusal)
+
+
+def _reply(header: frames_pb2.ReplyHeader, tensors: tuple[Tensor, ...]) -> Reply:
     status = header.status
     outcome = Outcome(
         reason=reason_named(status.reason),
         message=status.message,
-        tensors=_tensors(header.tensors, payload),
+        tensors=tensors,
         items=items_from_pb(header.items),
         queue_us=header.queue_us,
         execute_us=header.execute_us,
@@ -128,6 +207,15 @@ UNPACK: dict[int, tuple[str, Any, Unpack]] = {
     5: ("Ping", frames_pb2.PingHeader, _bare(lambda h: Ping(h.token))),
     6: ("Pong", frames_pb2.PongHeader, _bare(lambda h: Pong(h.token))),
     7: ("Goodbye", frames_pb2.GoodbyeHeader, _bare(lambda _: Goodbye())),
+    8: ("Replies", frames_pb2.RepliesHeader, replies_from_header),
+    9: ("Ask", frames_pb2.AskHeader, _bare(ask_from_header)),
+    10: ("Granted", frames_pb2.GrantedHeader, _bare(granted_from_header)),
+    11: ("Watch", frames_pb2.WatchHeader, _bare(lambda h: Watch(h.on))),
+    12: (
+        "BatchStarted",
+        frames_pb2.BatchStartedHeader,
+        _bare(lambda h: BatchStarted(h.session, h.items, h.busy_us, h.queued_items)),
+    ),
 }
 """Frame kind to its name, the class of its header, and how to make the message of it."""
 
@@ -141,20 +229,24 @@ def pack(message: Message) -> tuple[int, bytes, list[bytes]]:
         case Reply():
             contents = [tensor.content for tensor in message.outcome.tensors]
             return 3, reply_header(message).SerializeToString(), contents
+        case Replies(replies):
+            several = frames_pb2.RepliesHeader(replies=[reply_header(reply) for reply in replies])
+            contents = [t.content for reply in replies for t in reply.outcome.tensors]
+            return 8, several.SerializeToString(), contents
         case _:
-            kind, header = _bare_header(message)
-            return kind, header.SerializeToString(), []
+            kind, header_of = _BARE[type(message)]
+            return kind, header_of(message).SerializeToString(), []
 
 
-def _bare_header(message: Hello | Cancel | Ping | Pong | Goodbye) -> tuple[int, Any]:
-    match message:
-        case Hello():
-            return 1, frames_pb2.HelloHeader(peer=message.peer, protocol=message.protocol)
-        case Cancel():
-            return 4, frames_pb2.CancelHeader(dispatch_id=message.dispatch_id)
-        case Ping():
-            return 5, frames_pb2.PingHeader(token=message.token)
-        case Pong():
-            return 6, frames_pb2.PongHeader(token=message.token)
-        case Goodbye():
-            return 7, frames_pb2.GoodbyeHeader()
+_BARE: dict[type[Message], tuple[int, Callable[[Any], Any]]] = {
+    Hello: (1, lambda m: frames_pb2.HelloHeader(peer=m.peer, protocol=m.protocol)),
+    Cancel: (4, lambda m: frames_pb2.CancelHeader(dispatch_id=m.dispatch_id)),
+    Ping: (5, lambda m: frames_pb2.PingHeader(token=m.token)),
+    Pong: (6, lambda m: frames_pb2.PongHeader(token=m.token)),
+    Goodbye: (7, lambda _: frames_pb2.GoodbyeHeader()),
+    Ask: (9, ask_header),
+    Granted: (10, granted_header),
+    Watch: (11, lambda m: frames_pb2.WatchHeader(on=m.on)),
+    BatchStarted: (12, batch_started_header),
+}
+"""The messages without a payload: their kind, and how to make their header."""

@@ -1,4 +1,4 @@
-"""What a frontend and a backend say to each other on the internal hop (ADR 0007)."""
+"""What frontends say to backends (ADR 0007) and to each other (ADR 0020)."""
 
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -6,7 +6,7 @@ from typing import TypeAlias
 from nexus.core.request import Dispatch, Outcome
 from nexus.core.tensor import Tensor
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The version of the conversation; both sides must speak the same."""
 
 
@@ -50,6 +50,13 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Replies:
+    """Backend to frontend: how several dispatches of one batch ended; one frame instead of many."""
+
+    replies: tuple[Reply, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Frontend to backend: nobody waits for this dispatch any more. It still gets a Reply."""
 
@@ -75,4 +82,59 @@ class Goodbye:
     """I am draining: send no more. What is under way is still answered."""
 
 
-Message: TypeAlias = Hello | Infer | Reply | Cancel | Ping | Pong | Goodbye
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Frontend to the owner of the session's pool: where should ``items`` go?
+
+    ``ask_id`` is unique within the asking frontend; ``budget_us`` the time left when it was sent.
+    """
+
+    ask_id: int
+    session: str
+    items: int
+    budget_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The owner's answer to an Ask: send to ``backend``, or (``refusal``) do not send at all."""
+
+    ask_id: int
+    backend: str = ""
+    refusal: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Frontend to backend: from now on say BatchStarted to me, or (``on`` False) no more."""
+
+    on: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStarted:
+    """Backend to a watching frontend: ``items`` of ``session`` occupy the device for ``busy_us``.
+
+    ``queued_items`` of the session still wait there.
+    """
+
+    session: str
+    items: int
+    busy_us: int
+    queued_items: int
+
+
+Message: TypeAlias = (
+    Hello
+    | Infer
+    | Reply
+    | Replies
+    | Cancel
+    | Ping
+    | Pong
+    | Goodbye
+    | Ask
+    | Granted
+    | Watch
+    | BatchStarted
+)

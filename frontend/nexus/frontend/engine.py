@@ -54,6 +54,9 @@ class FrontendEngine:
         match event:
             case events.Replied():
                 self._replied(event, now_us)
+            case events.RepliedTogether():
+                for dispatch_id, outcome in zip(event.dispatch_ids, event.outcomes, strict=True):
+                    self._replied(events.Replied(dispatch_id, outcome), now_us)
             case events.Submit():
                 self._submit(event, now_us)
             case events.SubmitQuery():
@@ -62,6 +65,8 @@ class FrontendEngine:
                 self._give_up_overdue(now_us)
             case events.Cancelled():
                 self._cancelled(event.request_id)
+            case events.Asked() | events.AskAnswered() | events.BatchStarted():
+                pass
             case _:
                 self._cluster_changed(event, now_us)
         return tuple(self._effects)
@@ -121,6 +126,8 @@ class FrontendEngine:
                 self._view.take_table(event.table)
             case events.CatalogueChanged():
                 self._view.take_catalogue(event.catalogue)
+            case events.PeersChanged():
+                pass
             case events.Drain():
                 self.draining = True
             case _:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from nexus.v1 import results_pb2 as nexus_dot_v1_dot_results__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15nexus/v1/frames.proto\x12\x08nexus.v1\x1a\x16nexus/v1/results.proto\"-\n\x0bHelloHeader\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\r\"\xa1\x01\n\x0bInferHeader\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x04\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x11\n\tbudget_us\x18\x03 \x01(\x12\x12\r\n\x05items\x18\x04 \x01(\r\x12!\n\x07regions\x18\x05 \x03(\x0b\x32\x10.nexus.v1.Region\x12\'\n\x07tensors\x18\x06 \x03(\x0b\x32\x16.nexus.v1.TensorHeader\"\xc7\x01\n\x0bReplyHeader\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x04\x12 \n\x06status\x18\x02 \x01(\x0b\x32\x10.nexus.v1.Status\x12\'\n\x07tensors\x18\x03 \x03(\x0b\x32\x16.nexus.v1.TensorHeader\x12#\n\x05items\x18\x04 \x03(\x0b\x32\x14.nexus.v1.ItemResult\x12\x10\n\x08queue_us\x18\x05 \x01(\x03\x12\x12\n\nexecute_us\x18\x06 \x01(\x03\x12\r\n\x05\x62\x61tch\x18\x07 \x01(\r\"#\n\x0c\x43\x61ncelHeader\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x04\"\x1b\n\nPingHeader\x12\r\n\x05token\x18\x01 \x01(\x04\"\x1b\n\nPongHeader\x12\r\n\x05token\x18\x01 \x01(\x04\"\x0f\n\rGoodbyeHeaderb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15nexus/v1/frames.proto\x12\x08nexus.v1\x1a\x16nexus/v1/results.proto\"-\n\x0bHelloHeader\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\r\"\xa1\x01\n\x0bInferHeader\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x04\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x11\n\tbudget_us\x18\x03 \x01(\x12\x12\r\n\x05items\x18\x04 \x01(\r\x12!\n\x07regions\x18\x05 \x03(\x0b\x32\x10.nexus.v1.Region\x12\'\n\x07tensors\x18\x06 \x03(\x0b\x32\x16.nexus.v1.TensorHeader\"\xc7\x01\n\x0bReplyHeader\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x04\x12 \n\x06status\x18\x02 \x01(\x0b\x32\x10.nexus.v1.Status\x12\'\n\x07tensors\x18\x03 \x03(\x0b\x32\x16.nexus.v1.TensorHeader\x12#\n\x05items\x18\x04 \x03(\x0b\x32\x14.nexus.v1.ItemResult\x12\x10\n\x08queue_us\x18\x05 \x01(\x03\x12\x12\n\nexecute_us\x18\x06 \x01(\x03\x12\r\n\x05\x62\x61tch\x18\x07 \x01(\r\"7\n\rRepliesHeader\x12&\n\x07replies\x18\x01 \x03(\x0b\x32\x15.nexus.v1.ReplyHeader\"#\n\x0c\x43\x61ncelHeader\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x04\"\x1b\n\nPingHeader\x12\r\n\x05token\x18\x01 \x01(\x04\"\x1b\n\nPongHeader\x12\r\n\x05token\x18\x01 \x01(\x04\"\x0f\n\rGoodbyeHeader\"N\n\tAskHeader\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\x04\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\r\n\x05items\x18\x03 \x01(\r\x12\x11\n\tbudget_us\x18\x04 \x01(\x12\"S\n\rGrantedHeader\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\x04\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12!\n\x07refusal\x18\x03 \x01(\x0b\x32\x10.nexus.v1.Status\"\x19\n\x0bWatchHeader\x12\n\n\x02on\x18\x01 \x01(\x08\"[\n\x12\x42\x61tchStartedHeader\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05items\x18\x02 \x01(\r\x12\x0f\n\x07\x62usy_us\x18\x03 \x01(\x03\x12\x14\n\x0cqueued_items\x18\x04 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,12 +38,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INFERHEADER']._serialized_end=268
   _globals['_REPLYHEADER']._serialized_start=271
   _globals['_REPLYHEADER']._serialized_end=470
-  _globals['_CANCELHEADER']._serialized_start=472
-  _globals['_CANCELHEADER']._serialized_end=507
-  _globals['_PINGHEADER']._serialized_start=509
-  _globals['_PINGHEADER']._serialized_end=536
-  _globals['_PONGHEADER']._serialized_start=538
-  _globals['_PONGHEADER']._serialized_end=565
-  _globals['_GOODBYEHEADER']._serialized_start=567
-  _globals['_GOODBYEHEADER']._serialized_end=582
+  _globals['_REPLIESHEADER']._serialized_start=472
+  _globals['_REPLIESHEADER']._serialized_end=527
+  _globals['_CANCELHEADER']._serialized_start=529
+  _globals['_CANCELHEADER']._serialized_end=564
+  _globals['_PINGHEADER']._serialized_start=566
+  _globals['_PINGHEADER']._serialized_end=593
+  _globals['_PONGHEADER']._serialized_start=595
+  _globals['_PONGHEADER']._serialized_end=622
+  _globals['_GOODBYEHEADER']._serialized_start=624
+  _globals['_GOODBYEHEADER']._serialized_end=639
+  _globals['_ASKHEADER']._serialized_start=641
+  _globals['_ASKHEADER']._serialized_end=719
+  _globals['_GRANTEDHEADER']._serialized_start=721
+  _globals['_GRANTEDHEADER']._serialized_end=804
+  _globals['_WATCHHEADER']._serialized_start=806
+  _globals['_WATCHHEADER']._serialized_end=831
+  _globals['_BATCHSTARTEDHEADER']._serialized_start=833
+  _globals['_BATCHSTARTEDHEADER']._serialized_end=924
 # @@protoc_insertion_point(module_scope)
