@@ -22,6 +22,7 @@ from nexus.backend.events import (
     Prepare,
     Prepared,
     Reject,
+    SayStarted,
     Tick,
     Unload,
 )
@@ -54,6 +55,7 @@ class VirtualBackend:
     batches: list[Batch] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
     unloads: list[str] = field(default_factory=list)
+    said: list[SayStarted] = field(default_factory=list)
     drained_at_us: int | None = None
     _pending: list[tuple[int, int, BackendEvent]] = field(default_factory=list)
     _sequence: int = 0
@@ -118,6 +120,8 @@ class VirtualBackend:
                 self.at(self.now_us + self.load_us, Loaded(placement.session))
             case Unload(_, model):
                 self.unloads.append(model)
+            case SayStarted():
+                self.said.append(effect)
             case Drained():
                 self.drained_at_us = self.now_us
 

@@ -1,17 +1,27 @@
 """The duty cycle: which session runs next, and how large a batch.
 
 Paper, sections 4.1 and 6.3, with ADR 0013. The sessions of a device take turns. The turn never
-waits: not for the cycle's end, not for a batch to fill. It departs from the round only to save
-another session's head that would be late behind this one, when this one can wait. A batch
-grows beyond its window as far as its head's deadline allows, but not so far that it makes the head
-of another session late (nexus.md 2.8, weakness 5).
+waits: not for the cycle's end, not for a batch to fill, unless the session is pooled
+(``deferral.py``). It departs from the round only to save another session's head that would be late
+behind this one, when this one can wait; and among pooled sessions, whose batches wait for their
+last moment, to let the one go first whose moment ends first. A batch grows beyond its window as far
+as its head's deadline allows, but not so far that it makes the head of another session late
+(nexus.md 2.8, weakness 5).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nexus.backend.early_drop import LatencyTable, Window, largest_batch, prefix, slide
+from nexus.backend import deferral
+from nexus.backend.early_drop import (
+    SMALLER_BATCH_MIN,
+    LatencyTable,
+    Window,
+    largest_batch,
+    prefix,
+    slide,
+)
 from nexus.backend.session_queue import Queued
 
 WINDOW_FACTOR = 2
@@ -24,13 +34,14 @@ class Turn:
     """One session as the duty cycle sees it.
 
     ``waiting`` is in order of due times; ``batch`` the planned batch; ``budget_us`` what a dispatch
-    that arrives now would have for waiting and execution.
+    that arrives now would have for waiting and execution. ``pooled``: its batches are deferred.
     """
 
     waiting: Sequence[Queued]
     batch: int
     budget_us: int
     latencies_us: LatencyTable
+    pooled: bool = False
 
 
 class Choice(NamedTuple):
@@ -41,40 +52,82 @@ class Choice(NamedTuple):
     items: int
 
 
-def windows(turns: Sequence[Turn], now_us: int) -> tuple[Window, ...]:
-    """Each session's sliding window; the caller drops what the windows passed over."""
-    return tuple(_window(turn, now_us) for turn in turns)
+def windows(turns: Sequence[Turn], now_us: int, *, deferring: bool = False) -> tuple[Window, ...]:
+    """Each session's sliding window; the caller drops what the windows passed over.
+
+    ``deferring``: the device was idle by choice, waiting for batches to fill.
+    """
+    return tuple(_window(turn, now_us, deferring) for turn in turns)
 
 
 def choose(turns: Sequence[Turn], heads: Sequence[Window], now_us: int) -> Choice | None:
-    """The next batch; None when nothing waits.
+    """The next batch; None when nothing waits, or only batches that are better deferred.
 
     ``turns`` begin with the session whose turn it is; ``heads`` are their windows after the drop.
     """
-    ready = [index for index, head in enumerate(heads) if head.taken]
+    ready = [index for index in range(len(turns)) if _startable(turns[index], heads[index], now_us)]
     if not ready:
         return None
-    index = _rescue(turns, heads, ready, now_us)
+    index = _rescue(turns, heads, _first(turns, heads, ready, now_us), now_us)
     taken, items = _extend(turns, heads, index, now_us)
     return Choice(index, taken, items)
 
 
-def _window(turn: Turn, now_us: int) -> Window:
+def start_us(turn: Turn) -> int | None:
+    """When the deferred batch of a pooled session starts; None: at once, as nothing can join it."""
+    taken, items = prefix(turn.waiting, 0, _window_items(turn))
+    if taken < len(turn.waiting):
+        return None
+    return deferral.start_us(turn.waiting[0].due_us, items, turn.batch, turn.latencies_us)
+
+
+def _startable(turn: Turn, head: Window, now_us: int) -> bool:
+    if not head.taken:
+        return False
+    if not turn.pooled or head.taken < len(turn.waiting):
+        return True
+    at_us = deferral.start_us(turn.waiting[0].due_us, head.items, turn.batch, turn.latencies_us)
+    return at_us is None or at_us <= now_us
+
+
+def _window_items(turn: Turn) -> int:
+    """A pooled session's planned batch is the largest that its SLO allows; see WINDOW_FACTOR."""
+    items = turn.batch if turn.pooled else WINDOW_FACTOR * turn.batch
+    return min(items, len(turn.latencies_us) - 1)
+
+
+def _window(turn: Turn, now_us: int, deferring: bool) -> Window:
     if not turn.waiting:
         return Window(0, 0, 0)
-    items_max = min(WINDOW_FACTOR * turn.batch, len(turn.latencies_us) - 1)
-    return slide(turn.waiting, now_us, items_max, turn.latencies_us)
+    # Who waited on an idle device is not behind: saving him by however small a batch is not lazy.
+    smaller_min = 0.0 if turn.pooled and deferring else SMALLER_BATCH_MIN
+    return slide(turn.waiting, now_us, _window_items(turn), turn.latencies_us, smaller_min)
 
 
-def _rescue(
+def _first(
     turns: Sequence[Turn], heads: Sequence[Window], ready: Sequence[int], now_us: int
 ) -> int:
+    """Whose turn it is; among pooled sessions, whose latest start is the earliest.
+
+    Where one would be late behind that one, the turn decides: an overload must starve nobody.
+    """
+    pooled = [index for index in ready if turns[index].pooled]
+    if not turns[ready[0]].pooled or len(pooled) == 1:
+        return ready[0]
+    due_us = [turns[index].waiting[0].due_us for index in pooled]
+    latency_us = [_latency_us(turns, heads, index) for index in pooled]
+    first = min(range(len(pooled)), key=lambda i: due_us[i] - latency_us[i])
+    return pooled[first] if deferral.feasible(first, due_us, latency_us, now_us) else ready[0]
+
+
+def _rescue(turns: Sequence[Turn], heads: Sequence[Window], first: int, now_us: int) -> int:
     """Whose turn it is, or the most pressed of those whom that turn would make late in vain."""
-    first = ready[0]
     first_end_us = now_us + _latency_us(turns, heads, first)
     spare_us = turns[first].waiting[0].due_us - first_end_us
     best, best_start_us = first, None
-    for index in ready[1:]:
+    for index, head in enumerate(heads):
+        if index == first or not head.taken:
+            continue
         latency_us = _latency_us(turns, heads, index)
         start_us = turns[index].waiting[0].due_us - latency_us
         saved = first_end_us > start_us and latency_us <= spare_us

@@ -34,15 +34,22 @@ class Window(NamedTuple):
 
 
 def slide(
-    waiting: Sequence[Queued], now_us: int, window_items: int, latencies_us: LatencyTable
+    waiting: Sequence[Queued],
+    now_us: int,
+    window_items: int,
+    latencies_us: LatencyTable,
+    smaller_min: float = SMALLER_BATCH_MIN,
 ) -> Window:
-    """The first window over ``waiting`` (in order of due times) whose head is served in time."""
+    """The first window over ``waiting`` (in order of due times) whose head is served in time.
+
+    ``smaller_min``: a batch that saves a head must be this share of the window.
+    """
     for dropped, head in enumerate(waiting):
         taken, items = prefix(waiting, dropped, max(window_items, head.items))
         if now_us + latencies_us[items] <= head.due_us:
             return Window(dropped, taken, items)
         smaller = _smaller(waiting, dropped, now_us, window_items, latencies_us)
-        if smaller is not None and smaller.items >= SMALLER_BATCH_MIN * items:
+        if smaller is not None and smaller.items >= smaller_min * items:
             return smaller
     return Window(len(waiting), 0, 0)
 

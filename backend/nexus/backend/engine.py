@@ -32,7 +32,9 @@ from nexus.backend.events import (
     Prepared,
     PrepareFailed,
     Reject,
+    SayStarted,
     Tick,
+    Watched,
 )
 from nexus.backend.hosted_session import HostedSession
 from nexus.backend.latency_estimator import LatencyEstimator
@@ -81,6 +83,8 @@ class BackendEngine:
         self._last_run: SessionName = ""
         self._waiting = WaitingDispatches()
         self._running: _Running | None = None
+        self._deferring = False
+        self._watching: set[int] = set()
         self._batches = 0
         self._draining = False
         self._drained = False
@@ -95,6 +99,7 @@ class BackendEngine:
             LoadFailed: self._load_failed,
             Cancelled: self._cancelled,
             ConnectionLost: self._connection_lost,
+            Watched: self._watched,
             Drain: self._drain,
             Tick: self._tick,
         }
@@ -108,12 +113,8 @@ class BackendEngine:
         return effects
 
     def next_wakeup_us(self) -> int | None:
-        """When the next waiting dispatch expires behind a slow batch, or a load is tried again."""
-        times = [
-            session.queue.waiting[0].due_us - session.latency_us(session.queue.waiting[0].items) + 1
-            for session in self._sessions.values()
-            if session.queue
-        ]
+        """When to look again: a deferred batch, a dispatch that expires, a load to be retried."""
+        times = [self._look_us(session) for session in self._sessions.values() if session.queue]
         retry_us = self._models.next_retry_us()
         if retry_us is not None:
             times.append(retry_us)
@@ -187,8 +188,15 @@ class BackendEngine:
             self._reject(event.key, dropped(DropReason.CANCELLED))
 
     def _connection_lost(self, event: ConnectionLost, _now_us: int) -> None:
+        self._watching.discard(event.connection)
         for key in self._waiting.of_connection(event.connection):
             self._waiting.withdraw(key)
+
+    def _watched(self, event: Watched, _now_us: int) -> None:
+        if event.on:
+            self._watching.add(event.connection)
+        else:
+            self._watching.discard(event.connection)
 
     def _reject(self, key: DispatchKey, outcome: Outcome) -> None:
         self._effects.append(Reject(key, outcome))
@@ -225,13 +233,26 @@ class BackendEngine:
 
     def _start_batch(self, now_us: int) -> None:
         sessions = self._in_turn()
-        turns = [session.turn(self._reply_us) for session in sessions]
-        windows = duty_cycle.windows(turns, now_us)
+        turns = [self._turn(session) for session in sessions]
+        windows = duty_cycle.windows(turns, now_us, deferring=self._deferring)
         for session, window in zip(sessions, windows, strict=True):
             self._drop(session, window.dropped)
         choice = duty_cycle.choose(turns, windows, now_us)
+        self._deferring = choice is None and self._waiting.queued
         if choice is not None:
             self._execute(sessions[choice.turn], choice, now_us)
+
+    def _turn(self, session: HostedSession) -> duty_cycle.Turn:
+        return session.turn(self._reply_us, draining=self._draining)
+
+    def _look_us(self, session: HostedSession) -> int:
+        """When something is to be done for what waits, although nothing happens."""
+        head = session.queue.waiting[0]
+        if self._running is None:
+            start_us = duty_cycle.start_us(self._turn(session))
+            if start_us is not None:
+                return start_us
+        return head.due_us - session.latency_us(head.items) + 1
 
     def _in_turn(self) -> list[HostedSession]:
         """The sessions that can run, beginning after the one that ran last."""
@@ -248,6 +269,12 @@ class BackendEngine:
         end_us = now_us + session.latency_us(batch.items)
         self._running = _Running(batch, session, now_us, end_us)
         self._effects.append(Execute(batch))
+        if self._watching:
+            self._effects.append(self._started(batch, session, end_us - now_us))
+
+    def _started(self, batch: Batch, session: HostedSession, busy_us: int) -> SayStarted:
+        connections = tuple(sorted(self._watching))
+        return SayStarted(connections, batch.session, batch.items, busy_us, session.items)
 
     def _drop_expired(self, now_us: int) -> None:
         """Refuse at once the heads that would be late even if they ran next, alone."""

@@ -52,7 +52,7 @@ class HostedSession:
         """l(items) as now estimated."""
         return self.model.estimator.latencies_us[items]
 
-    def turn(self, reply_us: int) -> Turn:
+    def turn(self, reply_us: int, *, draining: bool = False) -> Turn:
         """The session as the duty cycle sees it."""
         profile = self.model.estimator.profile
         around_us = profile.preprocess_us + profile.postprocess_us + reply_us
@@ -61,4 +61,6 @@ class HostedSession:
             batch=self.placement.batch,
             budget_us=self.placement.slo_us - around_us,
             latencies_us=self.model.estimator.latencies_us,
+            # A session that gets nothing more has nothing to wait for.
+            pooled=self.placement.pool is not None and not (self.leaving or draining),
         )

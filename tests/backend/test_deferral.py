@@ -1,0 +1,171 @@
+"""Deferred batches: when they start, which goes first, and that none starts late by choice."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nexus.backend.deferral import feasible, start_us
+from nexus.backend.dispatch_key import DispatchKey
+from nexus.backend.duty_cycle import Choice, Turn, choose, windows
+from nexus.backend.early_drop import LatencyTable
+from nexus.backend.events import ConnectionLost, SayStarted, Watched
+from nexus.backend.session_queue import Queued
+from nexus.core.plan import Placement
+from nexus.core.profile import linear_profile
+from tests.backend.virtual_backend import VirtualBackend, placement_of
+
+AFFINE = tuple(0 if batch == 0 else 10 + batch for batch in range(33))
+"""l(b) = b + 10, up to 32."""
+
+FAST = linear_profile("fast", "v100", 1_000, 9_000, 16)
+SLOW = linear_profile("slow", "v100", 5_000, 45_000, 16)
+
+
+def turn(*due_us: int, batch: int = 4, pooled: bool = True) -> Turn:
+    """A session whose single items are due at these times."""
+    waiting = [
+        Queued(due, number, DispatchKey(0, number), 1, 0)
+        for number, due in enumerate(sorted(due_us))
+    ]
+    return Turn(waiting, batch, 1_000, AFFINE, pooled)
+
+
+def chosen(*turns: Turn, now_us: int = 0) -> Choice | None:
+    return choose(turns, windows(turns, now_us), now_us)
+
+
+def pooled(placement: Placement) -> Placement:
+    return replace(placement, pool="p0")
+
+
+# The pure decision.
+
+
+def test_deferral_waits_until_one_more_could_not_join() -> None:
+    assert start_us(100, 2, 4, AFFINE) == 100 - 13
+    assert start_us(100, 4, 4, AFFINE) is None
+
+
+def test_deferral_never_waits_beyond_the_latest_start_of_a_profile_that_is_not_monotone() -> None:
+    assert start_us(100, 1, 3, (0, 30, 20, 40)) == 70
+
+
+def test_deferral_knows_the_largest_profiled_batch() -> None:
+    assert start_us(100, 3, 9, (0, 1, 2, 3)) is None
+
+
+def test_deferral_feasible_is_about_every_order_behind_the_first() -> None:
+    assert feasible(0, (100, 30, 60), (10, 20, 20), 0)
+    assert not feasible(0, (100, 29, 60), (10, 20, 20), 0)
+    assert not feasible(0, (9,), (10,), 0)
+
+
+@pytest.mark.parametrize(("now_us", "choice"), [(86, None), (87, Choice(0, 2, 2))])
+def test_choose_defers_a_pooled_batch(now_us: int, choice: Choice | None) -> None:
+    assert chosen(turn(100, 120), now_us=now_us) == choice
+
+
+def test_choose_starts_a_full_batch_at_once() -> None:
+    assert chosen(turn(100, 100, 100, 100)) == Choice(0, 4, 4)
+
+
+def test_choose_takes_the_pooled_batch_of_the_earliest_latest_start() -> None:
+    assert chosen(turn(*[200] * 4), turn(*[150] * 4)) == Choice(1, 4, 4)
+
+
+def test_choose_keeps_the_turns_of_pooled_batches_where_somebody_will_be_late() -> None:
+    assert chosen(turn(*[20] * 4), turn(*[19] * 4)) == Choice(0, 4, 4)
+
+
+def test_choose_saves_a_batch_that_still_waits_to_fill() -> None:
+    # 4 items take 14; behind them the head of the other, due at 24, would be late.
+    assert chosen(turn(*[200] * 4), turn(24)) == Choice(1, 1, 1)
+
+
+def test_choose_starts_a_local_batch_although_a_pooled_one_waits() -> None:
+    assert chosen(turn(100), turn(100, pooled=False)) == Choice(1, 1, 1)
+
+
+def test_choose_saves_a_pooled_batch_from_a_local_one() -> None:
+    assert chosen(turn(21), turn(100, pooled=False)) == Choice(0, 1, 1)
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=6, max_size=6),
+    st.lists(st.integers(0, 120), min_size=1, max_size=8),
+    st.integers(1, 6),
+    st.integers(0, 100),
+)
+def test_choose_neither_defers_too_long_nor_starts_too_early(
+    latencies: list[int], dues: list[int], target: int, now_us: int
+) -> None:
+    table: LatencyTable = (0, *latencies)
+    one = replace(turn(*dues, batch=target), latencies_us=table)
+    (head,) = windows((one,), now_us, deferring=True)
+    one = replace(one, waiting=one.waiting[head.dropped :])
+    choice = choose((one,), (head._replace(dropped=0),), now_us)
+    if choice is not None:
+        assert now_us + table[choice.items] <= one.waiting[0].due_us
+    elif one.waiting:
+        items = len(one.waiting)
+        assert items < min(target, len(latencies))
+        assert now_us + max(table[items], table[items + 1]) < one.waiting[0].due_us
+
+
+# Through the engine.
+
+
+@pytest.fixture
+def world() -> VirtualBackend:
+    return VirtualBackend({"fast": FAST, "slow": SLOW})
+
+
+def test_engine_starts_a_pooled_batch_at_its_last_moment(world: VirtualBackend) -> None:
+    world.plan(pooled(placement_of(FAST, 100_000, 4)))
+    keys = [world.arrive(number, "fast@100ms", 100_000) for number in range(2)]
+    world.run_until(0)
+    assert world.engine.next_wakeup_us() == 100_000 - 12_000
+    world.run_until(200_000)
+    assert world.ends_us == dict.fromkeys(keys, 88_000 + 11_000)
+
+
+def test_engine_starts_a_pooled_batch_when_it_is_full(world: VirtualBackend) -> None:
+    world.plan(pooled(placement_of(FAST, 100_000, 4)))
+    for number in range(4):
+        world.arrive(number, "fast@100ms", 100_000)
+    world.run_until(0)
+    assert [batch.items for batch in world.batches] == [4]
+
+
+def test_engine_does_not_wait_for_a_session_that_leaves(world: VirtualBackend) -> None:
+    world.plan(pooled(placement_of(FAST, 100_000, 4)))
+    key = world.arrive(1, "fast@100ms", 100_000)
+    world.run_until(10)
+    world.plan(version=2)
+    world.run_until(200_000)
+    assert world.ends_us == {key: 10_010}
+    assert world.unloads == ["fast"]
+
+
+def test_engine_says_to_watchers_what_it_starts(world: VirtualBackend) -> None:
+    world.plan(placement_of(FAST, 100_000, 1))
+    for connection in (7, 3):
+        world.tell(Watched(connection, on=True))
+    for number in range(4):
+        world.arrive(number, "fast@100ms", 20_000)
+    world.run_until(0)
+    assert world.said == [SayStarted((3, 7), "fast@100ms", 1, 10_000, 3)]
+
+
+def test_engine_forgets_watchers_that_are_gone(world: VirtualBackend) -> None:
+    world.plan(placement_of(FAST, 100_000, 1))
+    world.tell(Watched(7, on=True))
+    world.tell(Watched(3, on=True))
+    world.tell(Watched(3, on=False))
+    world.tell(ConnectionLost(7))
+    world.arrive(1, "fast@100ms", 100_000)
+    world.run_until(100_000)
+    assert len(world.batches) == 1
+    assert world.said == []
