@@ -79,7 +79,7 @@ def test_simulation_keeps_the_promise_at_the_declared_load(seed: int) -> None:
     report = simulate(MIXED, SimulationSettings(seed=seed, jitter=0.02))
     assert len(report.accounts) == 4
     assert worst(report.accounts) >= 0.99
-    assert report.mean_batch > 1.5
+    assert report.mean_batch() > 1.5
 
 
 def test_simulation_is_the_same_again_for_the_same_seed() -> None:

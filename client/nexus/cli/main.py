@@ -34,6 +34,7 @@ COMMANDS = {
     "query": "send an image, or stream a video, to a query",
     "profile": "measure a model's latency and memory by batch size",
     "plan": "plan a scenario offline: devices, batch sizes, duty cycles, and why",
+    "simulate": "run a scenario in virtual time: goodput, latency, drops, faults, baselines",
     "bench": "drive a running cluster with open-loop load and report goodput",
     "top": "live view of sessions, rates, backends and drops",
     "health": "ask a server whether it serves (exit code 0 or 1)",

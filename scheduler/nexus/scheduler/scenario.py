@@ -105,6 +105,14 @@ class Scenario:
             version=1,
         )
 
+    def scaled(self, factor: float) -> "Scenario":
+        """The same scenario with every rate, declared and offered, times ``factor``."""
+        return replace(
+            self,
+            sessions=tuple(_scaled_session(entry, factor) for entry in self.sessions),
+            queries=tuple(_scaled_query(entry, factor) for entry in self.queries),
+        )
+
     def planner_settings(self, base: PlannerSettings) -> PlannerSettings:
         """A policy's settings with what the file says of its own: headroom and network."""
         return replace(
@@ -112,6 +120,16 @@ class Scenario:
             headroom=base.headroom if self.headroom is None else self.headroom,
             network_us=2 * self.network.delay_us,
         )
+
+
+def _scaled_session(entry: ScenarioSession, factor: float) -> ScenarioSession:
+    rate = entry.rate * factor
+    return replace(entry, session=replace(entry.session, expected_rate=rate), rate=rate)
+
+
+def _scaled_query(entry: ScenarioQuery, factor: float) -> ScenarioQuery:
+    rate = entry.rate * factor
+    return replace(entry, query=replace(entry.query, expected_rate=rate), rate=rate)
 
 
 def _labelled(query: Query) -> Query:

@@ -8,6 +8,7 @@ reason, and no device works longer than the time that has passed. A broken rule 
 from dataclasses import dataclass, field
 
 from nexus.core.request import DropReason, Outcome
+from nexus.core.units import US_PER_S
 
 
 class LedgerError(AssertionError):
@@ -16,7 +17,11 @@ class LedgerError(AssertionError):
 
 @dataclass(slots=True)
 class Account:
-    """What became of the requests of one session or query; times in us."""
+    """What became of the requests of one session or query; times in us.
+
+    ``latencies_us`` are those of good answers. ``offered_by_second[s]`` and ``good_by_second[s]``
+    count the requests that were sent in second ``s`` of the counted time.
+    """
 
     offered: int = 0
     good: int = 0
@@ -24,6 +29,8 @@ class Account:
     failed: int = 0
     dropped: dict[DropReason, int] = field(default_factory=dict)
     latencies_us: list[int] = field(default_factory=list)
+    offered_by_second: list[int] = field(default_factory=list)
+    good_by_second: list[int] = field(default_factory=list)
 
     @property
     def good_fraction(self) -> float:
@@ -79,13 +86,24 @@ class Ledger:
         if not outcome.ok and not outcome.message:
             raise LedgerError(f"{request} was dropped ({outcome.reason}) without a word why")
         if request.sent_us >= self._warmup_us:
-            _count(self.accounts.setdefault(request.owner, Account()), outcome, request, now_us)
+            account = self.accounts.setdefault(request.owner, Account())
+            _count(account, outcome, request, now_us)
+            second = (request.sent_us - self._warmup_us) // US_PER_S
+            _count_second(account, second, good=outcome.ok)
 
     def close(self) -> None:
         """The run is over, and every deadline with it: nothing may be open."""
         if self._open:
             first = next(iter(self._open.items()))
             raise LedgerError(f"{len(self._open)} requests were never answered; one is {first}")
+
+
+def _count_second(account: Account, second: int, *, good: bool) -> None:
+    while len(account.offered_by_second) <= second:
+        account.offered_by_second.append(0)
+        account.good_by_second.append(0)
+    account.offered_by_second[second] += 1
+    account.good_by_second[second] += good
 
 
 def _count(account: Account, outcome: Outcome, request: _Open, now_us: int) -> None:

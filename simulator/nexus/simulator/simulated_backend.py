@@ -40,9 +40,8 @@ class SimulatedBackend:
     rng: random.Random
     reply: Callable[[DispatchKey, Outcome], None]
     engine: BackendEngine = field(default_factory=BackendEngine)
-    busy_us: int = 0
-    batches: int = 0
-    items: int = 0
+    busy: list[tuple[int, int]] = field(default_factory=list)
+    batches: dict[SessionName, dict[int, int]] = field(default_factory=dict)
     alive: bool = True
     _dispatches: dict[DispatchKey, Dispatch] = field(default_factory=dict)
     _models: dict[SessionName, ModelName] = field(default_factory=dict)
@@ -120,9 +119,9 @@ class SimulatedBackend:
         profiled_us = self.profiles[batch.model].latency_us(batch.items)
         factor = max(0.5, self.rng.gauss(1.0, self.device.jitter)) if self.device.jitter else 1.0
         took_us = round(profiled_us * factor)
-        self.busy_us += took_us
-        self.batches += 1
-        self.items += batch.items
+        self.busy.append((self.world.now_us, took_us))
+        sizes = self.batches.setdefault(batch.session, {})
+        sizes[batch.items] = sizes.get(batch.items, 0) + 1
         self.world.after(took_us, lambda: self._executed(batch, took_us))
 
     def _executed(self, batch: events.Batch, took_us: int) -> None:

@@ -41,7 +41,7 @@ class SimulationSettings:
     seed: int = 0
     jitter: float = 0.0
     load_us: int = US_PER_S
-    warmup_us: int = 5 * US_PER_S
+    warmup_us: int = 0
 
 
 class SimulatedCluster:

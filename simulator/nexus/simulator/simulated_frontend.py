@@ -62,7 +62,7 @@ class SimulatedFrontend:
                 self.ledger.answered(
                     self.name, effect.request_id, effect.outcome, self.world.now_us
                 )
-            else:
+            elif isinstance(effect, events.Send | events.CancelSent):
                 self.send(effect)
         self._wakeup.set(self.engine.next_wakeup_us())
 
