@@ -22,8 +22,12 @@ class Placement:
     on its way out: keep it loaded and serve what still comes until a plan no longer lists it.
     ``latency_us`` is l(``batch``); ``slo_us`` the session's budget. ``pool`` names the pool whose
     owner dispatches the session here (ADR 0020); None: the session is local, and every frontend
-    does. A ``spare`` is loaded and routed, but not counted on. Placements of one backend with the
-    same ``group`` are batched together, by deadline: sessions of one model, or of one prefix group.
+    does. A ``spare`` is loaded and routed, but not counted on.
+
+    Placements of one backend with the same ``group`` are batched together, by deadline; each of
+    them has the ``batch`` and ``latency_us`` of the whole group. The group's l(b) is the profile of
+    the group's name where there is one (a prefix group: shared layers once, then every member's
+    own), else that of the one model they all have; members with neither are batched apart.
     """
 
     session: SessionName
