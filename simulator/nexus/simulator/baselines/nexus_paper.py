@@ -1,0 +1,77 @@
+"""Nexus as published (SOSP'19), complete, and with one of its parts left out.
+
+Source: the paper and its public code, as digested in nexus.md sections 1 and 2.
+
+Rules: queries' SLOs are split by dynamic programming over saturated throughputs (6.2); sessions are
+packed by ScheduleSaturate and ScheduleResidue, 2 l(B) <= SLO, no headroom (6.1); prefix groups with
+equal SLOs are planned and batched as one session (6.3); frontends dispatch by deficit round-robin
+over planned rates; devices take their sessions in turn with the planned batch at most and the
+sliding-window early drop (6.3); pre- and post-processing overlap execution. Nothing is refused at
+the door.
+
+The ablations, as in the paper's section 7.3: *prefix*: every variant is a session of its own;
+*squishy*: the batch-oblivious allotment instead of the packing; *early-drop*: lazy drop; *overlap*:
+the device waits while one core pre- and post-processes the batch, one item after another;
+*query-analysis*: the even split.
+
+Simplified: no epochs (the plan is for the declared rates), no network in the early drop beyond the
+deadline, ideal frontends.
+"""
+
+from dataclasses import dataclass, replace
+
+from nexus.core.profile import Profile
+from nexus.scheduler.scenario import Scenario, ScenarioModel
+from nexus.scheduler.settings import NEXUS
+from nexus.simulator.baselines.arrangement import Arrangement, ArrangeSettings
+from nexus.simulator.baselines.drop_rules import early, lazy
+from nexus.simulator.baselines.duty_cycle_devices import DutyCycleDevices
+from nexus.simulator.baselines.planned_slots import paper_plan
+from nexus.simulator.baselines.situation import situation_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NexusParts:
+    """Which parts of Nexus are in use."""
+
+    prefix: bool = True
+    squishy: bool = True
+    early_drop: bool = True
+    overlap: bool = True
+    query_analysis: bool = True
+
+    def arrange(self, scenario: Scenario, settings: ArrangeSettings) -> Arrangement:
+        """Plan the scenario with these parts."""
+        if not self.overlap:
+            scenario = without_overlap(scenario)
+        planner = replace(NEXUS, split=replace(NEXUS.split, even=not self.query_analysis))
+        plan = paper_plan(scenario, planner, all_devices=settings.all_devices)
+        situation = situation_of(scenario, plan.planned.splits, plan.devices)
+        slots = plan.slots(situation)
+        drop = early if self.early_drop else lazy
+        return Arrangement(
+            situation=situation, policy=lambda: DutyCycleDevices(situation, slots, drop)
+        )
+
+
+def without_overlap(scenario: Scenario) -> Scenario:
+    """The scenario with every item's pre- and post-processing as part of its batch's latency."""
+    return replace(scenario, models=tuple(_serial_model(model) for model in scenario.models))
+
+
+def _serial_model(model: ScenarioModel) -> ScenarioModel:
+    profiles = {device: _serial(profile) for device, profile in model.profiles.items()}
+    return replace(model, profiles=profiles)
+
+
+def _serial(profile: Profile) -> Profile:
+    overhead_us = profile.preprocess_us + profile.postprocess_us
+    return replace(
+        profile,
+        latencies_us=tuple(
+            latency_us + batch * overhead_us
+            for batch, latency_us in enumerate(profile.latencies_us, start=1)
+        ),
+        preprocess_us=0,
+        postprocess_us=0,
+    )
