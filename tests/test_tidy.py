@@ -22,6 +22,7 @@ ROOMS = (
     "simulator",
     "deploy",
     "demo",
+    "drawing",
 )
 BANNED_STEMS = re.compile(r"(^|_)(utils?|helpers?|managers?|misc|common)$")
 PRIVATE_WORDS = re.compile(r"(?<![\w.])/(?:work|root|home/\w+)/")

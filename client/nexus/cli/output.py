@@ -3,9 +3,12 @@
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from nexus.core.errors import FailedPreconditionError
 
 
 def print_json(data: Any) -> None:
@@ -43,3 +46,18 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> No
 def milliseconds(duration_us: float) -> str:
     """``12.3 ms``, for people."""
     return f"{duration_us / 1000:.1f} ms"
+
+
+def write_picture(path: Path, svg: str) -> None:
+    """Write a picture to a file.
+
+    Raises:
+        FailedPreconditionError: the file cannot be written.
+    """
+    try:
+        path.write_text(svg, encoding="utf-8")
+    except OSError as error:
+        raise FailedPreconditionError(
+            f"cannot write {str(path)!r}: {error.strerror}; name a file in a folder that exists",
+            reason="unwritable_file",
+        ) from error

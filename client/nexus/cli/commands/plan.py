@@ -3,16 +3,18 @@
 import argparse
 from pathlib import Path
 
-from nexus.cli.output import print_json
+from nexus.cli.output import print_json, write_picture
 from nexus.core.errors import DocumentError, NotFoundError
 from nexus.core.profile import Profile
+from nexus.drawing.plan_picture import plan_svg
 from nexus.scheduler.explain import plan_text
 from nexus.scheduler.plan_scenario import plan_json, plan_scenario
 from nexus.scheduler.scenario_file import read_scenario
 
 EXAMPLE = """\
   nexus plan -f two-resnets.yaml
-  nexus plan -f two-resnets.yaml --policy nexus --json"""
+  nexus plan -f two-resnets.yaml --policy nexus --json
+  nexus plan -f traffic.yaml --plot traffic.svg"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--policy", metavar="NAME", help="default, nexus, nexus-without-NAME (default: the file's)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--plot", metavar="OUT.svg", type=Path, help="also draw the plan")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan; an infeasible session is part of a plan, not a failure."""
-    result = plan_scenario(read_scenario(arguments.file, read_profile), arguments.policy)
+    scenario = read_scenario(arguments.file, read_profile)
+    result = plan_scenario(scenario, arguments.policy)
+    if arguments.plot is not None:
+        write_picture(arguments.plot, plan_svg(result.plan, scenario.name))
     if arguments.json:
         print_json(plan_json(result))
     else:
