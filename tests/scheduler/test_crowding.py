@@ -4,7 +4,7 @@ from nexus.core.device import DeviceSpec
 from nexus.core.profile import Profile
 from nexus.core.session import Session, SessionLoad
 from nexus.scheduler.planner import Planned, Workload, make_plan
-from nexus.scheduler.settings import DEFAULT
+from nexus.scheduler.settings import policy
 
 NAMES = ("a", "b", "c")
 PROFILES = {
@@ -22,7 +22,7 @@ def planned(devices: int, memory_bytes: int = 0) -> Planned:
         sessions=SESSIONS,
         batch_caps=dict.fromkeys(NAMES, 2),
     )
-    return make_plan(workload, DEFAULT)
+    return make_plan(workload, policy("default-without-pools"))
 
 
 def placed(plan: Planned) -> list[str]:

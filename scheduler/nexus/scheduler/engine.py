@@ -18,6 +18,7 @@ from nexus.core.plan import BackendPlan, Plan
 from nexus.core.profile import Profile
 from nexus.core.routing import RoutingTable
 from nexus.scheduler.absence import Watch, missing
+from nexus.scheduler.allocation import Allocation
 from nexus.scheduler.correction import Factors, corrected, updated_factors
 from nexus.scheduler.events import (
     Effect,
@@ -31,11 +32,9 @@ from nexus.scheduler.events import (
 )
 from nexus.scheduler.expectation import Expectation, carried_rates, drifted, expect
 from nexus.scheduler.fan_out import FanOutEstimator
-from nexus.scheduler.fleet import Choice, Fleet
 from nexus.scheduler.placement import hosts_of, place
 from nexus.scheduler.planner import Planned, Workload, make_plan
 from nexus.scheduler.rates import RateEstimator
-from nexus.scheduler.retention import retained_fleet
 from nexus.scheduler.rollout import Published, Target, Withdrawn, roll_out
 from nexus.scheduler.settings import DEFAULT, EpochSettings, PlannerSettings
 
@@ -199,7 +198,8 @@ class SchedulerEngine:
             workload,
             self._planner,
             splits=self._plan.splits,
-            choose=lambda choices, fresh: self._choose(choices, fresh, workload, previous, usable),
+            previous=previous,
+            choose=lambda kept, fresh: self._choose(kept, fresh, previous, usable),
         )
         self._target = Target(
             backends=place(planned.nodes, hosts_of(usable, previous)).backends,
@@ -226,15 +226,12 @@ class SchedulerEngine:
 
     def _choose(
         self,
-        choices: Sequence[Choice],
-        fresh: Fleet,
-        workload: Workload,
+        kept: Allocation,
+        fresh: Allocation,
         previous: Sequence[BackendPlan],
         usable: Sequence[BackendStatus],
-    ) -> Fleet:
+    ) -> Allocation:
         """Keep what fits, unless packing afresh saves devices worth the movement."""
-        search = self._planner.search_duty_cycle
-        kept = retained_fleet(previous, choices, workload.devices, search=search)
         if not kept.complete:
             return fresh
         saved = len(kept.nodes) - len(fresh.nodes)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nexus.core.device import DeviceSpec
+from nexus.core.names import PoolName
 from nexus.core.plan import BackendPlan, Placement
 from nexus.core.units import US_PER_S
 from nexus.scheduler.demand import BATCH_EPSILON, Demand
@@ -27,7 +28,8 @@ class Node:
     """One device and what runs on it: ``batches[i]`` is the batch size of ``demands[i]``.
 
     ``occupancy_min`` is the sum of what each demand would occupy alone at best; no merge can come
-    below it, so a sum above 1 rules a merge out without trying.
+    below it, so a sum above 1 rules a merge out without trying. A member of a ``pool`` is never
+    merged: its duty cycle says how busy it is, and is kept by nobody.
     """
 
     device: DeviceSpec
@@ -35,6 +37,7 @@ class Node:
     batches: tuple[int, ...]
     duty_cycle_us: int
     occupancy_min: float
+    pool: PoolName | None = None
 
     @property
     def occupancy(self) -> float:
@@ -207,6 +210,7 @@ def as_backend_plan(node: Node, backend: str = "") -> BackendPlan:
             rate=demand.rate,
             latency_us=demand.profile.latency_us(batch),
             memory_bytes=demand.profile.memory_bytes,
+            pool=node.pool,
         )
         for demand, batch in zip(node.demands, node.batches, strict=True)
     )

@@ -15,15 +15,18 @@ from nexus.core.names import (
     StageName,
     stage_session_name,
 )
-from nexus.core.plan import Infeasible
+from nexus.core.plan import BackendPlan, Infeasible
 from nexus.core.profile import Profile
 from nexus.core.query import Query
 from nexus.core.session import Session, SessionLoad
+from nexus.scheduler.allocation import Allocation, Candidate, Rules, allocate, keep, squeezed
 from nexus.scheduler.crowding import crowd
 from nexus.scheduler.demand import Demand, infeasible_reason, make_demand
-from nexus.scheduler.fleet import Choice, Fleet, covered, pack_fleet, squeeze
-from nexus.scheduler.packing import Node
-from nexus.scheduler.settings import PlannerSettings
+from nexus.scheduler.fleet import Choice, covered
+from nexus.scheduler.packing import Node, memory_fits
+from nexus.scheduler.pool_size import PoolRules
+from nexus.scheduler.pooling import PlannedPool, load_of
+from nexus.scheduler.settings import DEFAULT_HEADROOM, PlannerSettings
 from nexus.scheduler.slack import with_slack_spent
 from nexus.scheduler.split import Split, split_query
 from nexus.scheduler.stage_cost import StageOption
@@ -31,7 +34,8 @@ from nexus.scheduler.stage_rates import stage_rates
 
 ProfileOf = Callable[[ModelName, DeviceType], Profile | None]
 Splits = Mapping[QueryName, Mapping[StageName, int]]
-Choose = Callable[[Sequence[Choice], Fleet], Fleet]
+Choose = Callable[[Allocation, Allocation], Allocation]
+"""(what goes on from the previous plan, what was planned afresh) -> the one to take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +68,13 @@ class Planned:
     """A plan before it has backends' names, and what it was made from.
 
     ``loads`` are the sessions it serves (stages of queries included) at the rates expected;
-    ``unmet`` what the devices do not cover of them, ``unplaced`` those that found no room at all.
+    ``nodes`` are all devices, those of the ``pools`` first; ``unmet`` is what the devices do not
+    cover of the loads, ``unplaced`` those that found no room at all.
     """
 
     loads: tuple[SessionLoad, ...]
     nodes: tuple[Node, ...]
+    pools: tuple[PlannedPool, ...]
     infeasible: tuple[Infeasible, ...]
     splits: Splits
     unmet: Mapping[SessionName, float]
@@ -82,39 +88,44 @@ def make_plan(
     settings: PlannerSettings,
     *,
     splits: Splits | None = None,
+    previous: Sequence[BackendPlan] = (),
     choose: Choose | None = None,
 ) -> Planned:
     """Plan the whole workload.
 
-    ``splits`` are those in force, which only a real gain displaces. ``choose`` is shown the fleet
-    packed afresh and may return one that changes less (retention.py).
+    ``splits`` are those in force, which only a real gain displaces. ``previous`` is the plan in
+    force, of backends that are still there: ``choose`` says whether to go on from it.
     """
     loads, infeasible, budgets = _all_loads(workload, settings, splits or {})
-    choices: list[Choice] = []
+    candidates: list[Candidate] = []
     for load in loads:
-        choice = _choice(load, workload, settings)
-        if isinstance(choice, Infeasible):
-            infeasible.append(choice)
+        candidate = _candidate(load, workload, settings)
+        if isinstance(candidate, Infeasible):
+            infeasible.append(candidate)
         else:
-            choices.append(choice)
-    search = settings.search_duty_cycle
-    fleet = pack_fleet(choices, workload.devices, search=search)
+            candidates.append(candidate)
+    rules = _rules(settings)
+    allocation = allocate(candidates, workload.devices, rules, previous)
     if choose is not None:
-        fleet = choose(choices, fleet)
-    missing = fleet.missing
+        kept = keep(candidates, workload.devices, rules, previous)
+        allocation = choose(kept, allocation)
+    missing = dict(allocation.missing)
     if missing:
-        fleet = squeeze(choices, workload.devices, search=search)
-    nodes = fleet.nodes
+        allocation = squeezed(candidates, workload.devices, rules, previous)
+    own = allocation.own
     if settings.spend_slack:
-        nodes = tuple(with_slack_spent(node) for node in nodes)
+        own = tuple(with_slack_spent(node) for node in own)
     if missing:
-        nodes = crowd(nodes, [c for c in choices if c.name not in covered(nodes)])
+        placed = covered((*allocation.nodes, *own))
+        own = crowd(own, [c.own for c in candidates if c.own and c.name not in placed])
+    nodes = (*(node for pool in allocation.pools for node in pool.nodes()), *own)
     placed = covered(nodes)
     refused = {entry.session for entry in infeasible}
     served = tuple(load for load in loads if load.session.name not in refused)
     return Planned(
         loads=served,
         nodes=nodes,
+        pools=allocation.pools,
         infeasible=tuple(infeasible),
         splits=budgets,
         unmet=_unmet(served, placed, settings),
@@ -209,22 +220,46 @@ def _stage_options(
     ]
 
 
-def _choice(
+def _rules(settings: PlannerSettings) -> Rules:
+    caution = (1 - settings.headroom) / (1 - DEFAULT_HEADROOM)
+    return Rules(
+        headroom=settings.headroom,
+        search=settings.search_duty_cycle,
+        pools=PoolRules(settings.pools, settings.ask_us, caution)
+        if settings.pools is not None
+        else None,
+    )
+
+
+def _candidate(
     load: SessionLoad, workload: Workload, settings: PlannerSettings
-) -> Choice | Infeasible:
+) -> Candidate | Infeasible:
+    """What each device type can do for the session, alone or in a pool."""
     session = load.session
-    rate = max(load.rate, settings.rate_min) / settings.headroom
-    demands, reasons = [], []
+    rate = max(load.rate, settings.rate_min)
+    rules = _rules(settings).pools
+    own, pooled, reasons = [], [], []
     for device in workload.devices:
         demand, reason = _demand(session, rate, device, workload, settings)
         if demand is None:
             continue
-        if reason:
+        if not reason:
+            own.append((device.price / demand.throughput, device.type, demand))
+        busy = (
+            load_of(demand, rules) if rules is not None and memory_fits((demand,), device) else None
+        )
+        if busy is not None:
+            pooled.append((device.price * busy, device.type, demand))
+        if reason and busy is None:
             reasons.append((device.type, reason))
-        else:
-            demands.append((device.price / demand.throughput, device.type, demand))
-    if demands:
-        return Choice(tuple(demand for *_, demand in sorted(demands, key=lambda d: d[:2])))
+    if own or pooled:
+        headroom_rate = rate / settings.headroom
+        choices = tuple(d.at_rate(headroom_rate) for *_, d in sorted(own, key=lambda d: d[:2]))
+        ordered = tuple(demand for *_, demand in sorted(pooled, key=lambda d: d[:2]))
+        return Candidate(
+            ordered or tuple(d for *_, d in sorted(own, key=lambda d: d[:2])),
+            Choice(choices) if choices else None,
+        )
     if len(reasons) > 1:
         return Infeasible(session.name, "; ".join(f"on {name}: {text}" for name, text in reasons))
     text = reasons[0][1] if reasons else no_profile_reason(session.model, workload.devices)

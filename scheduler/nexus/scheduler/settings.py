@@ -11,6 +11,7 @@ from nexus.core.errors import InvalidArgumentError
 from nexus.core.units import US_PER_S
 
 SEGMENTS_MAX = 1000
+DEFAULT_HEADROOM = 0.85
 
 
 class StageCost(Enum):
@@ -47,6 +48,32 @@ class SplitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSettings:
+    """How pools are sized and formed (pool_size.py, pooling.py; ADR 0023 has the calibration).
+
+    A batch waits for the others on its devices ``blocking`` times l(b) / N before it starts.
+    ``margin`` times the variation of the work that arrives within an SLO is kept free. Pools shared
+    by several sessions have at most ``devices_max`` devices and ``sessions_max`` sessions; with
+    ``shared`` off every pool serves one session.
+    """
+
+    blocking: float = 1.0
+    margin: float = 1.0
+    devices_max: int = 16
+    sessions_max: int = 64
+    shared: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise InvalidArgumentError on values out of range."""
+        if min(self.blocking, self.margin) < 0 or self.devices_max < 2 or self.sessions_max < 1:  # noqa: PLR2004 - a pool has two devices
+            raise InvalidArgumentError(
+                f"pools: blocking and margin must be >= 0, devices_max >= 2 and sessions_max >= 1, "
+                f"not {self}",
+                reason="invalid_settings",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerSettings:
     """How a plan is made.
 
@@ -54,22 +81,30 @@ class PlannerSettings:
     rest absorbs the variance of arrivals. ``network_us`` is the way there and back, taken off every
     SLO. ``rate_min`` (items/s) is planned for a session that nobody calls yet, so that its first
     request finds a route. ``search_duty_cycle`` lets a merge choose its duty cycle freely;
-    ``spend_slack`` enlarges batches where a cycle has time left (slack.py).
+    ``spend_slack`` enlarges batches where a cycle has time left (slack.py). ``pools`` None plans
+    none; ``ask_us`` is what asking the owner of a pool takes besides, there and back.
     """
 
-    headroom: float = 0.85
+    headroom: float = DEFAULT_HEADROOM
     network_us: int = 0
     rate_min: float = 0.1
     search_duty_cycle: bool = True
     spend_slack: bool = True
     split: SplitSettings = field(default_factory=SplitSettings)
+    pools: PoolSettings | None = field(default_factory=PoolSettings)
+    ask_us: int = 0
 
     def __post_init__(self) -> None:
         """Raise InvalidArgumentError on values out of range."""
-        if not 0 < self.headroom <= 1 or self.network_us < 0 or self.rate_min <= 0:
+        if (
+            not 0 < self.headroom <= 1
+            or min(self.network_us, self.ask_us) < 0
+            or self.rate_min <= 0
+        ):
             raise InvalidArgumentError(
                 f"planner: headroom {self.headroom} must be in (0, 1], network "
-                f"{self.network_us} us >= 0 and rate_min {self.rate_min} > 0",
+                f"{self.network_us} us and ask {self.ask_us} us >= 0 and rate_min "
+                f"{self.rate_min} > 0",
                 reason="invalid_settings",
             )
 
@@ -121,9 +156,12 @@ NEXUS = PlannerSettings(
     search_duty_cycle=False,
     spend_slack=False,
     split=SplitSettings(cost=StageCost.SATURATED),
+    pools=None,
 )
 POLICIES = {
     "default": DEFAULT,
+    "default-without-pools": replace(DEFAULT, pools=None),
+    "default-without-groups": replace(DEFAULT, pools=PoolSettings(shared=False)),
     "nexus": NEXUS,
     "nexus-without-query-analysis": replace(NEXUS, split=SplitSettings(even=True)),
 }

@@ -1,0 +1,193 @@
+"""How many devices a pool needs, and the batch that it fills of each session (ADR 0020, 0023).
+
+The batches of a pool's N devices are staggered: one of them is free every l / N. A request is in
+time when the batch that it opens is gathered, waits for the next device and is executed:
+
+    (b - 1) / rate  +  blocking * l / N  +  l(b)  <=  budget
+
+where l is the mean latency of the pool's batches, by work. With one session that is about
+(1 + 2 / N) l(b) instead of the 2 l(b) of devices that know nothing of each other. A pool smooths
+out chance, too: what must be kept free is ``margin`` times the variation of the work that arrives
+within an SLO, which falls with the root of the number of items; a device alone must keep free the
+headroom of the settings.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from nexus.core.units import US_PER_S
+from nexus.scheduler.demand import Demand
+from nexus.scheduler.settings import PoolSettings
+
+DEVICES_MIN = 2
+"""A pool of one device would lose by deferring (ADR 0020)."""
+EFFICIENCY_MIN = 0.5
+"""However few and uneven the items, half of a pool's time is of use."""
+TARGET_GATHER = 0.5
+"""Batches are filled up to what arrivals of twice the rate would gather in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFit:
+    """``demands`` on ``size`` devices: ``batches[i]`` is the batch to fill of ``demands[i]``.
+
+    ``busy`` is how many devices they keep busy on average, ``needed`` how many that takes with
+    what must be kept free; ``needed`` <= ``size`` when the pool covers all rates.
+    """
+
+    demands: tuple[Demand, ...]
+    batches: tuple[int, ...]
+    size: int
+    busy: float
+    needed: float
+
+    @property
+    def load(self) -> float:
+        """The share of what the pool can do that is asked of it."""
+        return self.needed / self.size
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRules:
+    """The settings as sizing needs them.
+
+    ``caution`` scales the margin: 1 at the default headroom, 0 at a headroom of 1.
+    """
+
+    settings: PoolSettings
+    ask_us: int = 0
+    caution: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """The mean batch of a session, which need not be whole, and its latency."""
+
+    batch: float
+    latency_us: float
+    rate: float
+
+    @property
+    def work_us(self) -> float:
+        """Device time of one item."""
+        return self.latency_us / self.batch
+
+
+def smallest_fit(demands: Sequence[Demand], rules: PoolRules, size_max: int) -> PoolFit | None:
+    """The demands on as few devices as serve them; None when ``size_max`` do not.
+
+    More devices need less of each (larger batches, less chance), so the search may bisect.
+    """
+    low = DEVICES_MIN
+    most = fit_on(demands, size_max, rules) if size_max >= low else None
+    if most is None or most.needed > size_max:
+        return None
+    low, best = max(low, math.ceil(most.busy)), most
+    while low < best.size:
+        middle = (low + best.size) // 2 if best.size - low > 1 else low
+        middle = min(middle, max(low, math.ceil(best.needed)))
+        fit = fit_on(demands, middle, rules)
+        if fit is not None and fit.needed <= middle:
+            best = fit
+        else:
+            low = middle + 1
+    return best
+
+
+def fit_on(demands: Sequence[Demand], size: int, rules: PoolRules) -> PoolFit | None:
+    """The demands on exactly ``size`` devices; None when some SLO cannot be met on them."""
+    share = rules.settings.blocking / size
+    alone = [_gathered(demand, 1 + share, 0.0, rules) for demand in demands]
+    mean_us = _mean_latency_us(alone)
+    if mean_us is None:
+        return None
+    wait_us = share * mean_us
+    gathered = [_gathered(demand, 1.0, wait_us, rules) for demand in demands]
+    if _mean_latency_us(gathered) is None:
+        return None
+    busy = sum(g.rate * g.work_us for g in gathered if g) / US_PER_S
+    return PoolFit(
+        demands=tuple(demands),
+        batches=tuple(_target(demand, wait_us, rules) for demand in demands),
+        size=size,
+        busy=busy,
+        needed=busy / _efficiency(demands, gathered, rules),
+    )
+
+
+def _efficiency(
+    demands: Sequence[Demand], gathered: Sequence[_Gathered | None], rules: PoolRules
+) -> float:
+    """The share of the pool's time that may be planned: 1 - margin * variation of the work.
+
+    Poisson items of work w in a window t: mean rate * t * w, variance rate * t * w^2.
+    """
+    mean = variance = weighted_us = 0.0
+    for demand, entry in zip(demands, gathered, strict=True):
+        assert entry is not None
+        work = entry.rate * entry.work_us
+        mean += work
+        variance += work * entry.work_us
+        weighted_us += work * demand.budget_us
+    window_s = weighted_us / mean / US_PER_S
+    variation = math.sqrt(variance / window_s) / mean
+    return max(EFFICIENCY_MIN, 1 - rules.caution * rules.settings.margin * variation)
+
+
+def _mean_latency_us(gathered: Sequence[_Gathered | None]) -> float | None:
+    """The mean latency of the batches, by work; None when one of them is not possible."""
+    work = weighted = 0.0
+    for entry in gathered:
+        if entry is None:
+            return None
+        share = entry.rate * entry.work_us
+        work += share
+        weighted += share * entry.latency_us
+    return weighted / work
+
+
+def _gathered(demand: Demand, factor: float, wait_us: float, rules: PoolRules) -> _Gathered | None:
+    """The mean batch with (b - 1) / rate + factor * l(b) + wait <= budget; None: not even one."""
+    latencies_us = demand.profile.latencies_us
+    left_us = demand.budget_us - rules.ask_us - wait_us
+    gap_us = US_PER_S / demand.rate
+    batch = _largest(demand, left_us, gap_us, factor)
+    if not batch:
+        return None
+    best = _most_efficient(latencies_us)[batch]
+    if best < batch or batch == demand.batch_limit:
+        return _Gathered(best, latencies_us[best - 1], demand.rate)
+    step_us = latencies_us[batch] - latencies_us[batch - 1]
+    spare_us = left_us - (batch - 1) * gap_us - factor * latencies_us[batch - 1]
+    part = min(0.99, max(0.0, spare_us / max(gap_us + factor * step_us, 1.0)))
+    return _Gathered(batch + part, latencies_us[batch - 1] + part * step_us, demand.rate)
+
+
+def _target(demand: Demand, wait_us: float, rules: PoolRules) -> int:
+    """The batch to fill. Backends defer, so a larger one costs nothing while arrivals lag."""
+    left_us = demand.budget_us - rules.ask_us - wait_us
+    batch = _largest(demand, left_us, TARGET_GATHER * US_PER_S / demand.rate, 1.0)
+    return _most_efficient(demand.profile.latencies_us)[batch]
+
+
+def _largest(demand: Demand, left_us: float, gap_us: float, factor: float) -> int:
+    """The largest b with (b - 1) * gap + factor * l(b) <= left; 0 when there is none."""
+    latencies_us = demand.profile.latencies_us
+    top = min(demand.batch_limit, 1 + int(max(0.0, left_us) / gap_us))
+    for batch in range(top, 0, -1):
+        if (batch - 1) * gap_us + factor * latencies_us[batch - 1] <= left_us:
+            return batch
+    return 0
+
+
+@lru_cache(maxsize=4096)
+def _most_efficient(latencies_us: tuple[int, ...]) -> tuple[int, ...]:
+    """For every batch size, the one up to it with the best throughput; entry 0 is unused."""
+    best = [0, 1]
+    for batch in range(2, len(latencies_us) + 1):
+        before = best[-1]
+        better = latencies_us[batch - 1] * before <= latencies_us[before - 1] * batch
+        best.append(batch if better else before)
+    return tuple(best)

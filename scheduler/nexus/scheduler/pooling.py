@@ -1,0 +1,222 @@
+"""Which sessions share a pool, and when a pool is better than devices of their own (ADR 0023).
+
+Sessions go together whose SLOs and batch latencies are of similar size, because a running batch
+blocks a tight one. They are walked in that order and cut into groups of up to ``devices_max``
+devices where the fewest are wasted on rounding; a session that alone fills half of that gets a pool
+to itself, and small ones move into the room it leaves. A pool stays only where the same sessions
+would need more devices of their own (price and type are the same, so devices are what counts).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from nexus.core.device import DeviceSpec
+from nexus.core.names import PoolName, SessionName
+from nexus.scheduler.demand import Demand
+from nexus.scheduler.packing import Node, memory_fits, pack_device
+from nexus.scheduler.pool_size import PoolFit, PoolRules, fit_on, smallest_fit
+
+DEVICES_LIMIT = 4096
+"""The largest pool there can be: one owner must see every request of it."""
+CUTS = (0.25, 0.5, 0.75, 1.0)
+"""A group may end where its load reaches these shares of ``devices_max``."""
+ADOPTIONS_TRIED = 4
+"""Pools that are asked for room by a session that is left over."""
+ADOPTED_SHARE = 0.5
+"""A session that needs more of a device than this does not look for room in other pools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedPool:
+    """A named pool: its devices, and the fit of its sessions on them."""
+
+    name: PoolName
+    device: DeviceSpec
+    fit: PoolFit
+
+    @property
+    def sessions(self) -> tuple[SessionName, ...]:
+        """The names of its sessions."""
+        return tuple(demand.name for demand in self.fit.demands)
+
+    def nodes(self) -> tuple[Node, ...]:
+        """One node for every member, all alike: each takes its share of every session."""
+        fit = self.fit
+        execute_us = sum(
+            demand.profile.latency_us(batch)
+            for demand, batch in zip(fit.demands, fit.batches, strict=True)
+        )
+        occupancy = min(1.0, fit.busy / fit.size)
+        node = Node(
+            device=self.device,
+            demands=tuple(demand.at_rate(demand.rate / fit.size) for demand in fit.demands),
+            batches=fit.batches,
+            duty_cycle_us=max(1, round(execute_us / occupancy)),
+            occupancy_min=occupancy,
+            pool=self.name,
+        )
+        return (node,) * fit.size
+
+
+def form_pools(demands: Sequence[Demand], device: DeviceSpec, rules: PoolRules) -> list[PoolFit]:
+    """Groups of the demands, which are at the rates expected, without headroom.
+
+    Those in no group are too large for the device, or their SLOs too tight for any pool.
+    """
+    fitting = [demand for demand in demands if memory_fits((demand,), device)]
+    alone = {d.name: load for d in fitting if (load := load_of(d, rules)) is not None}
+    candidates = sorted(
+        (demand for demand in fitting if demand.name in alone),
+        key=lambda demand: (demand.budget_us, demand.name),
+    )
+    large: list[Demand] = []
+    small: list[Demand] = []
+    for demand in candidates:
+        whole = alone[demand.name] >= rules.settings.devices_max / 2
+        (large if whole or not rules.settings.shared else small).append(demand)
+    pools = [fit for demand in large if (fit := smallest_fit((demand,), rules, DEVICES_LIMIT))]
+    if rules.settings.shared:
+        pools, small = adopted(pools, small, device, rules)
+        pools += _grouped(small, alone, device, rules)
+    return pools
+
+
+def adopted(
+    pools: Sequence[PoolFit], demands: Iterable[Demand], device: DeviceSpec, rules: PoolRules
+) -> tuple[list[PoolFit], list[Demand]]:
+    """The pools with whatever fits into their spare time, and the demands that do not."""
+    grown, left = list(pools), []
+    for demand in demands:
+        index = _roomy(grown, demand, device, rules)
+        if index is None:
+            left.append(demand)
+        else:
+            grown[index[0]] = index[1]
+    return grown, left
+
+
+def is_worth_it(fit: PoolFit, device: DeviceSpec, headroom: float, *, search: bool) -> bool:
+    """Whether the sessions of the pool would need as many devices of their own, or more.
+
+    Half a batch's throughput is the least that devices of their own must do without; only where
+    that does not decide are they packed.
+    """
+    if any(not demand.batch for demand in fit.demands):
+        return True
+    own = [demand.at_rate(demand.rate / headroom) for demand in fit.demands]
+    if sum(demand.rate / demand.throughput for demand in own) >= fit.size:
+        return True
+    nodes = pack_device(own, replace(device, count=None), search=search)
+    return len(nodes) > fit.size
+
+
+def named(
+    pools: Sequence[tuple[DeviceSpec, PoolFit]], previous: Sequence[tuple[PoolName, frozenset[str]]]
+) -> tuple[PlannedPool, ...]:
+    """Give every pool the name of the previous one it shares most sessions with.
+
+    A new one is called after its first session: a session is in one pool only.
+    """
+    sessions = [frozenset(demand.name for demand in fit.demands) for _, fit in pools]
+    shared = sorted(
+        (
+            (-len(sessions[index] & before), name, index)
+            for name, before in previous
+            for index in range(len(pools))
+            if sessions[index] & before
+        ),
+    )
+    names: dict[int, PoolName] = {}
+    for _, name, index in shared:
+        if index not in names and name not in names.values():
+            names[index] = name
+    taken = set(names.values())
+    for index, mine in enumerate(sessions):
+        if index not in names:
+            names[index] = min((name for name in mine if name not in taken), default=min(mine))
+            taken.add(names[index])
+    return tuple(
+        PlannedPool(name=names[index], device=device, fit=fit)
+        for index, (device, fit) in enumerate(pools)
+    )
+
+
+def load_of(demand: Demand, rules: PoolRules) -> float | None:
+    """The devices a session keeps busy in a large pool; None where it is too tight even there."""
+    fit = fit_on((demand,), rules.settings.devices_max, rules)
+    return fit.busy if fit is not None else None
+
+
+def _grouped(
+    demands: Sequence[Demand], loads: dict[SessionName, float], device: DeviceSpec, rules: PoolRules
+) -> list[PoolFit]:
+    """Cut the demands, in their order, into groups that waste little."""
+    pools: list[PoolFit] = []
+    start = 0
+    while start < len(demands):
+        best: tuple[float, int, PoolFit] | None = None
+        for end in _ends(demands, start, loads, device, rules):
+            fit = smallest_fit(demands[start:end], rules, 2 * rules.settings.devices_max)
+            if fit is None:
+                break
+            waste = fit.size / sum(loads[demand.name] for demand in demands[start:end])
+            if best is None or waste <= best[0]:
+                best = (waste, end, fit)
+        if best is None:
+            start += 1
+        else:
+            pools.append(best[2])
+            start = best[1]
+    return pools
+
+
+def _ends(
+    demands: Sequence[Demand],
+    start: int,
+    loads: dict[SessionName, float],
+    device: DeviceSpec,
+    rules: PoolRules,
+) -> list[int]:
+    """Where a group that begins at ``start`` may end."""
+    settings = rules.settings
+    cuts = [share * settings.devices_max for share in CUTS]
+    memory: dict[str, int] = {}
+    load, ends = 0.0, []
+    end = start
+    while end < len(demands) and end - start < settings.sessions_max and load < cuts[-1]:
+        profile = demands[end].profile
+        memory[profile.model] = profile.memory_bytes
+        if device.memory_bytes and sum(memory.values()) > device.memory_bytes:
+            break
+        before, load = load, load + loads[demands[end].name]
+        end += 1
+        if any(before < cut <= load for cut in cuts):
+            ends.append(end)
+    if end > start and (not ends or ends[-1] != end):
+        ends.append(end)
+    return ends
+
+
+def _roomy(
+    pools: Sequence[PoolFit], demand: Demand, device: DeviceSpec, rules: PoolRules
+) -> tuple[int, PoolFit] | None:
+    """The pool of nearest SLO that takes the demand without another device, and how."""
+    own = load_of(demand, rules)
+    if own is None or own > ADOPTED_SHARE:
+        return None
+    nearest = sorted(
+        (
+            abs(pool.demands[0].budget_us - demand.budget_us),
+            index,
+        )
+        for index, pool in enumerate(pools)
+        if pool.size - pool.needed >= own and len(pool.demands) < rules.settings.sessions_max
+    )
+    for _, index in nearest[:ADOPTIONS_TRIED]:
+        members = (*pools[index].demands, demand)
+        if not memory_fits(members, device):
+            continue
+        fit = smallest_fit(members, rules, pools[index].size)
+        if fit is not None:
+            return index, fit
+    return None
