@@ -1,6 +1,7 @@
 """What commands show: tables, top, progress, input words. Pure parts."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from nexus.client.outputs import list_from
 from nexus.core.cluster import BackendState, BackendStatus, ClusterView, FrontendReport
 from nexus.core.errors import InvalidArgumentError, NotFoundError
 from nexus.core.plan import BackendPlan, Plan
-from nexus.core.routing import Route, RoutingTable, SessionRoutes
+from nexus.core.routing import Pool, PooledSession, PoolMember, Route, RoutingTable, SessionRoutes
 from nexus.core.tensor import DataType, TensorSpec
 from nexus.profiler.measurement import BatchRow
 from nexus.profiler.progress import Progress
@@ -94,6 +95,27 @@ def test_top_shows_rates_between_two_looks() -> None:
     assert "leader s0, epoch 3" in text
     assert "overloaded 5.0" in text
     assert as_data(before, now)["sessions"][0]["rate"] == 100
+
+
+def test_top_shows_the_members_of_a_pool() -> None:
+    before = now = _look(0, 0, 0, 0)
+    pool = Pool(
+        name="p",
+        device="v100",
+        sessions=(
+            PooledSession(session="m@50ms", slo_us=50_000, batch=9, rate=300, latencies_us=(1,)),
+        ),
+        members=(
+            PoolMember(backend="b1", address="h:4"),
+            PoolMember(backend="b2", address="h:5", spare=True),
+        ),
+    )
+    routes = replace(now.table.sessions[0], pool="p", pool_rate=300.0)
+    pooled = replace(now, table=replace(now.table, sessions=(routes,), pools=(pool,)))
+    row, *_ = session_rows(before, pooled)
+    assert (row.pool, row.planned_rate, row.batch) == ("p", 420.0, 9)
+    assert row.backends == ("b0", "b1", "b2")
+    assert "pool p: b0, b1, b2" in as_text(before, pooled)
 
 
 def test_top_shows_no_negative_rate_after_a_restart() -> None:

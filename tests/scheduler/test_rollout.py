@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from nexus.core.cluster import BackendState, BackendStatus, FrontendReport
 from nexus.core.plan import BackendPlan, Placement
-from nexus.scheduler.rollout import Published, Rollout, Target, is_ready, roll_out
+from nexus.scheduler.readiness import is_ready
+from nexus.scheduler.rollout import Published, Rollout, Target, roll_out
 
 MEMORY_BYTES = 10
 NAMES = ("b0", "b1", "b2")

@@ -151,7 +151,7 @@ async def _declare(
 
 async def _is_routed(client: AsyncControlClient, sessions: set[str]) -> bool:
     table, view = await client.routing_table(), await client.cluster()
-    routed = {routes.session for routes in table.sessions if routes.routes}
+    routed = {routes.session for routes in table.sessions if routes.routes or routes.pool}
     in_use = all(frontend.table_version >= table.version for frontend in view.frontends)
     return sessions <= routed and bool(view.frontends) and in_use
 

@@ -31,7 +31,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRow:
-    """Rates are items/s between the two looks; ``drops`` requests/s by reason."""
+    """Rates are items/s between the two looks; ``drops`` requests/s by reason.
+
+    ``backends`` are those of its local routes, then the members of its ``pool``, spares last.
+    """
 
     session: str
     rate: float
@@ -42,6 +45,7 @@ class SessionRow:
     ok_rate: float
     drops: Mapping[str, float]
     infeasible: str = ""
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +126,16 @@ def _session_row(name: str, before: Look, now: Look) -> SessionRow:
         for (owner, outcome), count in now.outcomes.items()
         if owner == name
     }
+    pool = now.table.pool_of(name)
+    members = tuple(member.backend for member in pool.members) if pool is not None else ()
+    batches = [s.batch for s in pool.sessions if s.session == name] if pool is not None else []
     return SessionRow(
         session=name,
         rate=_per_second(_arrivals(now, name) - _arrivals(before, name), before, now),
-        planned_rate=sum(route.rate for route in routes.routes),
-        backends=tuple(route.backend for route in routes.routes),
-        batch=max((route.batch for route in routes.routes), default=0),
+        planned_rate=sum(route.rate for route in routes.routes) + routes.pool_rate,
+        backends=tuple(route.backend for route in routes.routes) + members,
+        batch=max((*batches, *(route.batch for route in routes.routes)), default=0),
+        pool=pool.name if pool is not None else "",
         slo_ms=ms_from_us(routes.slo_us),
         ok_rate=rates.pop(OK, 0.0),
         drops={reason: rate for reason, rate in sorted(rates.items()) if rate > 0},
@@ -154,9 +162,14 @@ def _session_cells(row: SessionRow) -> tuple[object, ...]:
         round(row.ok_rate, 1),
         row.batch,
         round(row.slo_ms, 1),
-        ", ".join(row.backends) or "-",
+        _where(row),
         row.infeasible or drops,
     )
+
+
+def _where(row: SessionRow) -> str:
+    backends = ", ".join(row.backends) or "-"
+    return f"pool {row.pool}: {backends}" if row.pool else backends
 
 
 def _backend_cells(row: BackendRow) -> tuple[object, ...]:

@@ -22,7 +22,8 @@ class Placement:
     on its way out: keep it loaded and serve what still comes until a plan no longer lists it.
     ``latency_us`` is l(``batch``); ``slo_us`` the session's budget. ``pool`` names the pool whose
     owner dispatches the session here (ADR 0020); None: the session is local, and every frontend
-    does. A ``spare`` is loaded and routed, but not counted on.
+    does. A ``spare`` is loaded but not counted on: its rate is 0 though it is not on its way out.
+    The owner of a pool uses a spare when the others cannot keep up; a local spare is not routed.
 
     Placements of one backend with the same ``group`` are batched together, by deadline; each of
     them has the ``batch`` and ``latency_us`` of the whole group. The group's l(b) is the profile of

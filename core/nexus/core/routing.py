@@ -98,3 +98,9 @@ class RoutingTable:
             if routes.session == name:
                 return routes
         return None
+
+    def pool_of(self, session: str) -> Pool | None:
+        """The pool that routes a session beside its local routes, or None."""
+        routes = self.session(session)
+        name = routes.pool if routes is not None else None
+        return next((pool for pool in self.pools if pool.name == name), None)

@@ -41,5 +41,6 @@ def missing(
 ) -> bool:
     """Whether a backend that the table routes to, or every frontend, has no report."""
     routed = {route.backend for session in table.sessions for route in session.routes}
+    routed |= {member.backend for pool in table.pools for member in pool.members}
     reported = {status.backend for status in backends}
     return bool(routed) and (not routed <= reported or not frontends)

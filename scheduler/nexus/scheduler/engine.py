@@ -13,13 +13,12 @@ from dataclasses import replace
 
 from nexus.core.cluster import BackendState, BackendStatus, Catalogue
 from nexus.core.device import DeviceSpec
-from nexus.core.names import DeviceType, ModelName, SessionName
+from nexus.core.names import DeviceType, SessionName
 from nexus.core.plan import BackendPlan, Plan
-from nexus.core.profile import Profile
 from nexus.core.routing import RoutingTable
 from nexus.scheduler.absence import Watch, missing
 from nexus.scheduler.allocation import Allocation
-from nexus.scheduler.correction import Factors, corrected, updated_factors
+from nexus.scheduler.correction import Factors, updated_factors
 from nexus.scheduler.events import (
     Effect,
     Event,
@@ -32,10 +31,11 @@ from nexus.scheduler.events import (
 )
 from nexus.scheduler.expectation import Expectation, carried_rates, drifted, expect
 from nexus.scheduler.fan_out import FanOutEstimator
+from nexus.scheduler.measured_profiles import profiles_of
 from nexus.scheduler.placement import hosts_of, place
 from nexus.scheduler.planner import Planned, Workload, make_plan
 from nexus.scheduler.rates import RateEstimator
-from nexus.scheduler.rollout import Published, Target, Withdrawn, roll_out
+from nexus.scheduler.rollout import Published, Target, Withdrawn, roll_out, spots_of
 from nexus.scheduler.settings import DEFAULT, EpochSettings, PlannerSettings
 
 
@@ -243,20 +243,14 @@ class SchedulerEngine:
     def _workload(
         self, catalogue: Catalogue, usable: Sequence[BackendStatus], expectation: Expectation
     ) -> Workload:
-        profiles = {(p.model, p.device): p for p in catalogue.profiles}
-
-        def measured(model: ModelName, device: DeviceType) -> Profile | None:
-            profile = profiles.get((model, device))
-            factor = self._factors.get((model, device), 1.0)
-            return corrected(profile, factor) if profile is not None else None
-
+        profiles = profiles_of(catalogue, self._factors)
         return Workload(
             devices=_devices(usable, catalogue, self._prices),
-            profile=measured,
-            offline=lambda model, device: profiles.get((model, device)),
+            profile=profiles.measured,
+            offline=profiles.offline,
             sessions=expectation.sessions,
             queries=expectation.queries,
-            batch_caps={model.name: model.max_batch for model in catalogue.models},
+            batch_caps=profiles.batch_caps,
         )
 
     def _scale(
@@ -285,23 +279,26 @@ class SchedulerEngine:
             Published(
                 backends=self._plan.backends,
                 sessions=self._table.sessions,
+                pools=self._table.pools,
                 table_version=self._table.version,
                 withdrawn=self._withdrawn,
             ),
             observed.backends,
             observed.frontends,
+            profiles_of(observed.catalogue, self._factors).of_placement,
         )
         self._withdrawn = step.withdrawn
         effects: list[Effect] = []
         if step.backends != self._plan.backends or self.trigger:
             self._plan = replace(self._plan, version=self._plan.version + 1, backends=step.backends)
             effects.append(PublishPlan(self._plan))
-        if step.sessions != self._table.sessions:
+        if (step.sessions, step.pools) != (self._table.sessions, self._table.pools):
             self._table = replace(
                 self._table,
                 version=self._table.version + 1,
                 epoch=self._plan.epoch,
                 sessions=step.sessions,
+                pools=step.pools,
             )
             effects.append(PublishTable(self._table))
         return tuple(effects)
@@ -322,7 +319,7 @@ def _target_of(plan: Plan) -> Target:
     """The target of a published plan: all but the placements on their way out."""
     backends = []
     for backend in plan.backends:
-        staying = tuple(placement for placement in backend.placements if placement.rate > 0)
+        staying = tuple(p for p in backend.placements if p.rate > 0 or p.spare)
         if staying:
             backends.append(replace(backend, placements=staying))
     return Target(backends=tuple(backends), infeasible=plan.infeasible)
@@ -330,13 +327,13 @@ def _target_of(plan: Plan) -> Target:
 
 def _unrouted(plan: Plan, table: RoutingTable) -> dict[tuple[str, str], int]:
     """Placements on their way out when the last leader stopped: wait for the table it left."""
-    routed = {(route.backend, s.session) for s in table.sessions for route in s.routes}
     leaving = {
         (backend.backend, placement.session)
         for backend in plan.backends
         for placement in backend.placements
-        if placement.rate == 0
+        if placement.rate == 0 and not placement.spare
     }
+    routed = spots_of(table.sessions, table.pools)
     return dict.fromkeys(leaving - routed, table.version)
 
 

@@ -88,10 +88,25 @@ def _session(
                 "batch": placement.batch,
                 "rate": placement.rate,
                 "latency_ms": ms_from_us(placement.latency_us),
+                "pool": placement.pool,
+                "spare": placement.spare,
             }
             for backend in plan.backends
             for placement in backend.placements
             if placement.session == name
         ],
         "routes": [route.backend for route in routes.routes] if routes else [],
+        "pool": _pool(name, table),
+    }
+
+
+def _pool(session: SessionName, table: RoutingTable) -> Facts | None:
+    """The pool that routes the session, None when only local routes do."""
+    pool = table.pool_of(session)
+    if pool is None:
+        return None
+    return {
+        "name": pool.name,
+        "members": [member.backend for member in pool.members if not member.spare],
+        "spares": [member.backend for member in pool.members if member.spare],
     }

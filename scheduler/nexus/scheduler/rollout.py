@@ -6,6 +6,8 @@ The order is load, acknowledge, route, drain, unload (ARCHITECTURE.md section 4,
 - A placement that left the target stays routed until all backends of the target are ready for
   its session, and loaded (rate 0 in the plan) until every live frontend uses a table without it.
 - A dead or restarted backend is ready for nothing, so its routes vanish with the next table.
+- A pool routes the sessions that all its members have loaded (pool_rollout.py). A spare is loaded
+  as the rest; a local one is not routed before it stops being a spare.
 - Where old and new do not fit a device's memory together, the new one waits. If what it waits for
   waits in turn for such a device, the old route is withdrawn first: a gap, but no deadlock.
 
@@ -14,13 +16,16 @@ again without news changes nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
-from nexus.core.cluster import BackendState, BackendStatus, FrontendReport
-from nexus.core.names import BackendName, SessionName
+from nexus.core.cluster import BackendStatus, FrontendReport
+from nexus.core.names import BackendName, PoolName, SessionName
 from nexus.core.plan import BackendPlan, Infeasible, Placement
-from nexus.core.routing import Route, SessionRoutes
+from nexus.core.routing import Pool, Route, SessionRoutes
 from nexus.core.session import Session
+from nexus.scheduler.pool_rollout import ProfileOf, pool_rates, roll_pools
+from nexus.scheduler.readiness import Live, Place, Wanted, is_ready, wanted_by
 
 Spot = tuple[BackendName, SessionName]
 Withdrawn = Mapping[Spot, int]
@@ -42,6 +47,7 @@ class Rollout:
 
     backends: tuple[BackendPlan, ...]
     sessions: tuple[SessionRoutes, ...]
+    pools: tuple[Pool, ...] = ()
     withdrawn: Withdrawn = field(default_factory=dict)
 
 
@@ -51,6 +57,7 @@ class Published:
 
     backends: tuple[BackendPlan, ...] = ()
     sessions: tuple[SessionRoutes, ...] = ()
+    pools: tuple[Pool, ...] = ()
     table_version: int = 0
     withdrawn: Withdrawn = field(default_factory=dict)
 
@@ -60,36 +67,44 @@ def roll_out(
     published: Published,
     statuses: Sequence[BackendStatus],
     frontends: Sequence[FrontendReport],
+    profile: ProfileOf = lambda _placement, _device: None,
 ) -> Rollout:
-    """The next plan and table on the way to the target."""
+    """The next plan and table on the way to the target.
+
+    ``profile`` is what owners of pools are told; without one a pool is not routed.
+    """
     live = {status.backend: status for status in statuses}
-    tight = _tight(target.backends, published, live)
-    sessions = _sessions(target, published, live, tight)
-    withdrawn = _withdrawals(published, sessions, frontends, live)
-    backends = _backends(target.backends, published, withdrawn, sessions, live)
-    return Rollout(backends=backends, sessions=sessions, withdrawn=withdrawn)
+    wanted = wanted_by(target.backends, live, _tight(target.backends, published, live))
+    pools = roll_pools(wanted, published.pools, profile)
+    sessions = _sessions(target, published, wanted, pool_rates(wanted, pools))
+    routed = spots_of(sessions, pools)
+    withdrawn = _withdrawals(published, routed, frontends, live)
+    backends = _backends(target.backends, published, routed | set(withdrawn), live)
+    return Rollout(backends=backends, sessions=sessions, pools=pools, withdrawn=withdrawn)
 
 
-def is_ready(status: BackendStatus | None, session: SessionName) -> bool:
-    """Whether a backend can be routed to for a session."""
-    return status is not None and status.state is BackendState.SERVING and session in status.loaded
+def spots_of(sessions: Sequence[SessionRoutes], pools: Sequence[Pool]) -> set[Spot]:
+    """Where a frontend may send which session by such a table."""
+    local = {(route.backend, routes.session) for routes in sessions for route in routes.routes}
+    return local | {
+        (member.backend, session.session)
+        for pool in pools
+        for session in pool.sessions
+        for member in pool.members
+    }
 
 
 def _sessions(
     target: Target,
     published: Published,
-    live: Mapping[BackendName, BackendStatus],
-    tight: frozenset[BackendName],
+    wanted: Wanted,
+    pooled: Mapping[SessionName, tuple[PoolName, float]],
 ) -> tuple[SessionRoutes, ...]:
     """The routes of every session of the target, and the reasons of those without a place."""
-    wanted: dict[SessionName, list[tuple[BackendPlan, Placement]]] = {}
-    for plan in target.backends:
-        for placement in plan.placements:
-            wanted.setdefault(placement.session, []).append((plan, placement))
     current = {routes.session: routes.routes for routes in published.sessions}
     sessions = [
-        _session_routes(places, current.get(name, ()), live, tight)
-        for name, places in wanted.items()
+        _session_routes(name, wanted, current.get(name, ()), pooled.get(name))
+        for name in wanted.places
     ]
     sessions += (
         SessionRoutes(session=entry.session, model="", slo_us=0, routes=(), infeasible=entry.reason)
@@ -103,45 +118,44 @@ def _sessions(
 
 
 def _session_routes(
-    places: Sequence[tuple[BackendPlan, Placement]],
+    session: SessionName,
+    wanted: Wanted,
     current: Sequence[Route],
-    live: Mapping[BackendName, BackendStatus],
-    tight: frozenset[BackendName],
+    pooled: tuple[PoolName, float] | None,
 ) -> SessionRoutes:
-    session = places[0][1].session
-    routes = [
-        _route(plan, placement, live[plan.backend])
-        for plan, placement in places
-        if is_ready(live.get(plan.backend), session)
-    ]
-    if len(routes) < len(places):
-        names = {plan.backend for plan, _ in places}
-        waits_for_room = any(
-            plan.backend in tight and not is_ready(live.get(plan.backend), session)
-            for plan, _ in places
-        )
+    places = wanted.places[session]
+    local = [p for p in places if p.placement.pool is None and not p.placement.spare]
+    ready = [p for p in local if is_ready(wanted.live.get(p.backend), session)]
+    routes = [_route(place, wanted.live[place.backend]) for place in ready]
+    if not wanted.complete(session):
+        names = {place.backend for place in local}
+        waits_for_room = wanted.waits_for_room(session)
         routes += (
             route
             for route in current
             if route.backend not in names
-            and is_ready(live.get(route.backend), session)
-            and not (waits_for_room and route.backend in tight)
+            and is_ready(wanted.live.get(route.backend), session)
+            and not (waits_for_room and route.backend in wanted.tight)
         )
+    pool, pool_rate = pooled or (None, 0.0)
     return SessionRoutes(
         session=session,
-        model=places[0][1].model,
-        slo_us=places[0][1].slo_us,
+        model=places[0].placement.model,
+        slo_us=places[0].placement.slo_us,
         routes=tuple(sorted(routes, key=lambda route: route.backend)),
-        infeasible="" if routes else _load_failure(places, live),
+        infeasible="" if routes or pool else _load_failure(places, wanted.live),
+        pool=pool,
+        pool_rate=pool_rate,
     )
 
 
-def _route(plan: BackendPlan, placement: Placement, status: BackendStatus) -> Route:
+def _route(place: Place, status: BackendStatus) -> Route:
     """What admission goes by is how fast the backend *can* turn over, not how slowly it may.
 
     Backends are eager: a cycle of full batches takes the work in it, which is occupancy times the
     duty cycle. By the planned cycle a half-empty device would refuse what it has time for.
     """
+    plan, placement = place.plan, place.placement
     return Route(
         backend=plan.backend,
         address=status.address,
@@ -152,28 +166,27 @@ def _route(plan: BackendPlan, placement: Placement, status: BackendStatus) -> Ro
     )
 
 
-def _load_failure(
-    places: Sequence[tuple[BackendPlan, Placement]], live: Mapping[BackendName, BackendStatus]
-) -> str:
+def _load_failure(places: Sequence[Place], live: Live) -> str:
     """Why a session has no route, when it is because its model would not load anywhere."""
     failures = []
-    for plan, placement in places:
-        status = live.get(plan.backend)
+    for place in places:
+        placement = place.placement
+        status = live.get(place.backend)
         message = status.failed.get(placement.session) if status is not None else None
         if message is None:
             return ""
-        failures.append(f"{placement.model} failed to load on {plan.backend}: {message}")
+        failures.append(f"{placement.model} failed to load on {place.backend}: {message}")
     return "; ".join(failures)
 
 
 def _withdrawals(
     published: Published,
-    sessions: Sequence[SessionRoutes],
+    after: AbstractSet[Spot],
     frontends: Sequence[FrontendReport],
-    live: Mapping[BackendName, BackendStatus],
+    live: Live,
 ) -> dict[Spot, int]:
     """Spots that a frontend may still route to although the next table does not."""
-    before, after = _spots(published.sessions), _spots(sessions)
+    before = spots_of(published.sessions, published.pools)
     next_version = published.table_version + 1
     withdrawn = dict.fromkeys(before - after, next_version)
     withdrawn.update(
@@ -187,28 +200,22 @@ def _withdrawals(
     }
 
 
-def _spots(sessions: Sequence[SessionRoutes]) -> set[Spot]:
-    return {(route.backend, routes.session) for routes in sessions for route in routes.routes}
-
-
 def _backends(
     target: Sequence[BackendPlan],
     published: Published,
-    withdrawn: Withdrawn,
-    sessions: Sequence[SessionRoutes],
-    live: Mapping[BackendName, BackendStatus],
+    in_use: AbstractSet[Spot],
+    live: Live,
 ) -> tuple[BackendPlan, ...]:
     """The target of each backend, with what still lingers on it at rate 0.
 
     A backend that is away keeps its entry until the next plan, in case it comes back.
     """
-    in_use = set(withdrawn) | _spots(sessions)
     wanted = {plan.backend: plan for plan in target}
     before = {plan.backend: plan for plan in published.backends}
     plans = [plan for plan in target if plan.backend not in live]
     for name in sorted(live):
         lingering = [
-            replace(placement, rate=0.0)
+            replace(placement, rate=0.0, spare=False)
             for placement in _leaving(before.get(name), wanted.get(name))
             if (name, placement.session) in in_use
         ]
@@ -247,7 +254,7 @@ def _with_lingering(
 def _tight(
     target: Sequence[BackendPlan],
     published: Published,
-    live: Mapping[BackendName, BackendStatus],
+    live: Live,
 ) -> frozenset[BackendName]:
     """Backends whose memory cannot hold what they have and what they should get together."""
     before = {plan.backend: plan for plan in published.backends}

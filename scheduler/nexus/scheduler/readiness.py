@@ -1,0 +1,69 @@
+"""Where the target wants each session, and which of these places can be routed to already.
+
+What rollout.py and pool_rollout.py both ask of the target plan and the backends' statuses.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nexus.core.cluster import BackendState, BackendStatus
+from nexus.core.names import BackendName, SessionName
+from nexus.core.plan import BackendPlan, Placement
+
+Live: TypeAlias = Mapping[BackendName, BackendStatus]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One placement and the backend plan it is part of."""
+
+    plan: BackendPlan
+    placement: Placement
+
+    @property
+    def backend(self) -> BackendName:
+        """The backend's name."""
+        return self.plan.backend
+
+
+def is_ready(status: BackendStatus | None, session: SessionName) -> bool:
+    """Whether a backend can be routed to for a session."""
+    return status is not None and status.state is BackendState.SERVING and session in status.loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The target's places by session, and what is known of them now.
+
+    Spares are places, but nobody waits for them: a session is *complete* once all its other places
+    are ready. ``tight`` backends cannot hold what they have and what they should get together.
+    """
+
+    places: Mapping[SessionName, Sequence[Place]]
+    live: Live
+    tight: frozenset[BackendName]
+
+    def complete(self, session: SessionName) -> bool:
+        """Whether every place that counts is ready."""
+        return all(
+            is_ready(self.live.get(place.backend), session)
+            for place in self.places.get(session, ())
+            if not place.placement.spare
+        )
+
+    def waits_for_room(self, session: SessionName) -> bool:
+        """Whether the session waits for a device that has no memory for it yet."""
+        return any(
+            place.backend in self.tight and not is_ready(self.live.get(place.backend), session)
+            for place in self.places.get(session, ())
+        )
+
+
+def wanted_by(target: Iterable[BackendPlan], live: Live, tight: frozenset[BackendName]) -> Wanted:
+    """All places of the target."""
+    places: dict[SessionName, list[Place]] = {}
+    for plan in target:
+        for placement in plan.placements:
+            places.setdefault(placement.session, []).append(Place(plan, placement))
+    return Wanted(places, live, tight)
