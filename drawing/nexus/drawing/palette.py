@@ -48,9 +48,9 @@ text { fill: #1c2733; }
 .spare { fill: none; stroke: #5b6875; stroke-width: 1.2; stroke-dasharray: 4 3; }
 .group { fill: none; stroke: #14202b; stroke-width: 1.4; }
 .heat { fill: #0072b2; }
-.good { fill: #5fc9a3; }
-.bad { fill: #ef9a76; }
-.thin { stroke: #ffffff; stroke-width: 1; }
+.good { fill: #7db8e8; }
+.bad { fill: #d55e00; }
+.halo { stroke: #ffffff; stroke-width: 3; paint-order: stroke; }
 """
 STYLE_DARK = """\
 text { fill: #e4ebf1; }
@@ -68,7 +68,7 @@ text { fill: #e4ebf1; }
 .spare { stroke: #a3b0bc; }
 .group { stroke: #e4ebf1; }
 .heat { fill: #56b4f0; }
-.thin { stroke: #12181f; }
+.halo { stroke: #12181f; }
 """
 
 
