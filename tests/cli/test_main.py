@@ -215,3 +215,16 @@ def test_plan_unknown_policy_is_a_usage_error(
 ) -> None:
     assert main(["plan", "-f", str(scenario), "--policy", "magic"]) == 2
     assert "magic" in capsys.readouterr().err
+
+
+def test_plan_plot_writes_a_picture(scenario: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "plan.svg"
+    assert main(["plan", "-f", str(scenario), "--plot", str(picture)]) == 0
+    assert "traffic/detect" in picture.read_text()
+
+
+def test_plan_plot_to_nowhere_is_an_error_not_a_traceback(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "-f", str(scenario), "--plot", str(tmp_path / "no" / "plan.svg")]) == 1
+    assert "cannot write" in capsys.readouterr().err

@@ -94,7 +94,7 @@ def area_classes(names: Iterable[str]) -> Mapping[str, str]:
     taken: set[int] = set()
     chosen = {}
     for name in sorted(set(names)):
-        own = zlib.crc32(name.encode()) % len(AREAS)
+        own = zlib.crc32(name.encode(errors="replace")) % len(AREAS)
         free = [
             (own + step) % len(AREAS)
             for step in range(len(AREAS))
