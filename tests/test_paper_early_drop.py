@@ -12,9 +12,9 @@ from collections.abc import Callable
 import pytest
 
 from nexus.backend.dispatch_key import DispatchKey
-from nexus.backend.duty_cycle import Turn, choose, windows
+from nexus.backend.dispatch_queue import DispatchQueue, Queued
+from nexus.backend.duty_cycle import Turn, choose, window
 from nexus.backend.early_drop import LatencyTable, largest_batch
-from nexus.backend.session_queue import Queued, SessionQueue
 
 SLO_US = 100_000
 PLANNED_BATCH = 25
@@ -29,7 +29,7 @@ PAPER_EARLY = {1.0: 445, 1.2: 452, 1.4: 458, 1.6: 465, 1.8: 478, 1.9: 483}
 LAZY_SIMULATED = {1.0: 366, 1.4: 400, 1.8: 450}
 """The same for lazy dropping, from an independent simulation (nexus.md 2.7)."""
 
-Policy = Callable[[SessionQueue, int, LatencyTable], tuple[int, int]]
+Policy = Callable[[DispatchQueue, int, LatencyTable], tuple[int, int]]
 """(dispatches to drop from the head, batch to execute after them)."""
 
 
@@ -38,16 +38,16 @@ def table_of(alpha_ms: float) -> LatencyTable:
     return (0, *(round(1_000 * alpha_ms * b + beta_us) for b in range(1, BATCH_MAX + 1)))
 
 
-def early(queue: SessionQueue, now_us: int, table: LatencyTable) -> tuple[int, int]:
+def early(queue: DispatchQueue, now_us: int, table: LatencyTable) -> tuple[int, int]:
     """What the backend does."""
     turn = Turn(queue.waiting, PLANNED_BATCH, SLO_US, table)
-    heads = windows((turn,), now_us)
-    rest = Turn(queue.waiting[heads[0].dropped :], PLANNED_BATCH, SLO_US, table)
-    choice = choose((rest,), heads, now_us)
-    return heads[0].dropped, choice.taken if choice else 0
+    head = window(turn, now_us)
+    rest = Turn(queue.waiting[head.dropped :], PLANNED_BATCH, SLO_US, table)
+    choice = choose((rest,), (head,), now_us)
+    return head.dropped, choice.taken if choice else 0
 
 
-def lazy(queue: SessionQueue, now_us: int, table: LatencyTable) -> tuple[int, int]:
+def lazy(queue: DispatchQueue, now_us: int, table: LatencyTable) -> tuple[int, int]:
     """Drop only whom nothing can save, and give the head all its time allows."""
     late = sum(now_us + table[1] > queued.due_us for queued in queue.waiting)
     left = len(queue) - late
@@ -63,13 +63,13 @@ def bad_share(policy: Policy, table: LatencyTable, rate: float) -> float:
     for _ in range(ITEMS):
         at_us += chance.expovariate(rate) * 1e6
         arrivals_us.append(round(at_us))
-    queue, now_us, arrived, bad = SessionQueue(), 0, 0, 0
+    queue, now_us, arrived, bad = DispatchQueue(), 0, 0, 0
     while arrived < ITEMS or len(queue):
         if not len(queue):
             now_us = max(now_us, arrivals_us[arrived])
         while arrived < ITEMS and arrivals_us[arrived] <= now_us:
             due_us = arrivals_us[arrived] + SLO_US
-            queue.push(Queued(due_us, arrived, DispatchKey(0, arrived), 1, arrivals_us[arrived]))
+            queue.push(Queued(due_us, arrived, DispatchKey(0, arrived), 1))
             arrived += 1
         dropped, batch = policy(queue, now_us, table)
         bad += len(queue.take(dropped))

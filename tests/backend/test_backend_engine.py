@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus.backend.dispatch_key import DispatchKey
+from nexus.backend.dispatch_queue import QUEUE_ITEMS_MAX
 from nexus.backend.engine import BackendEngine
 from nexus.backend.events import (
     Arrived,
@@ -27,7 +28,6 @@ from nexus.backend.events import (
     Tick,
 )
 from nexus.backend.model_residency import LOAD_RETRY_FIRST_US
-from nexus.backend.session_queue import QUEUE_ITEMS_MAX
 from nexus.core.plan import BackendPlan
 from nexus.core.profile import Profile, linear_profile
 from nexus.core.request import Dispatch, DropReason, dropped

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from nexus.backend.deferral import feasible, start_us
 from nexus.backend.dispatch_key import DispatchKey
-from nexus.backend.duty_cycle import Choice, Turn, choose, windows
+from nexus.backend.dispatch_queue import Queued
+from nexus.backend.duty_cycle import Choice, Turn, choose, window
 from nexus.backend.early_drop import LatencyTable
 from nexus.backend.events import ConnectionLost, SayStarted, Watched
-from nexus.backend.session_queue import Queued
 from nexus.core.plan import Placement
 from nexus.core.profile import linear_profile
 from tests.backend.virtual_backend import VirtualBackend, placement_of
@@ -26,14 +26,13 @@ SLOW = linear_profile("slow", "v100", 5_000, 45_000, 16)
 def turn(*due_us: int, batch: int = 4, pooled: bool = True) -> Turn:
     """A session whose single items are due at these times."""
     waiting = [
-        Queued(due, number, DispatchKey(0, number), 1, 0)
-        for number, due in enumerate(sorted(due_us))
+        Queued(due, number, DispatchKey(0, number), 1) for number, due in enumerate(sorted(due_us))
     ]
     return Turn(waiting, batch, 1_000, AFFINE, pooled)
 
 
 def chosen(*turns: Turn, now_us: int = 0) -> Choice | None:
-    return choose(turns, windows(turns, now_us), now_us)
+    return choose(turns, [window(one, now_us) for one in turns], now_us)
 
 
 def pooled(placement: Placement) -> Placement:
@@ -103,7 +102,7 @@ def test_choose_neither_defers_too_long_nor_starts_too_early(
 ) -> None:
     table: LatencyTable = (0, *latencies)
     one = replace(turn(*dues, batch=target), latencies_us=table)
-    (head,) = windows((one,), now_us, deferring=True)
+    head = window(one, now_us, deferring=True)
     one = replace(one, waiting=one.waiting[head.dropped :])
     choice = choose((one,), (head._replace(dropped=0),), now_us)
     if choice is not None:

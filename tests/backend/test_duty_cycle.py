@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus.backend.dispatch_key import DispatchKey
-from nexus.backend.duty_cycle import Choice, Turn, choose, windows
-from nexus.backend.session_queue import Queued
+from nexus.backend.dispatch_queue import Queued
+from nexus.backend.duty_cycle import Choice, Turn, choose, window
 
 AFFINE = tuple(0 if batch == 0 else 10 + batch for batch in range(33))
 """l(b) = b + 10, up to 32."""
@@ -16,14 +16,13 @@ def turn(
 ) -> Turn:
     """A session whose single items are due at these times."""
     waiting = [
-        Queued(due, number, DispatchKey(0, number), 1, 0)
-        for number, due in enumerate(sorted(due_us))
+        Queued(due, number, DispatchKey(0, number), 1) for number, due in enumerate(sorted(due_us))
     ]
     return Turn(waiting, batch, budget_us, table)
 
 
 def chosen(*turns: Turn, now_us: int = 0) -> Choice | None:
-    heads = windows(turns, now_us)
+    heads = [window(one, now_us) for one in turns]
     assert all(head.dropped == 0 for head in heads)
     return choose(turns, heads, now_us)
 
@@ -74,7 +73,7 @@ def test_choose_is_not_held_back_by_whom_no_batch_could_save() -> None:
 )
 def test_choose_never_lets_the_chosen_be_late(sessions: list[tuple[list[int], int]]) -> None:
     turns = [turn(*dues, batch=batch) for dues, batch in sessions]
-    heads = windows(turns, 0)
+    heads = [window(one, 0) for one in turns]
     for one, head in zip(turns, heads, strict=True):
         assert isinstance(one.waiting, list)
         del one.waiting[: head.dropped]

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus.backend.dispatch_key import DispatchKey
+from nexus.backend.dispatch_queue import Queued
 from nexus.backend.early_drop import LatencyTable, Window, largest_batch, slide
-from nexus.backend.session_queue import Queued
 
 AFFINE = tuple(0 if batch == 0 else 10 + 2 * batch for batch in range(9))
 """l(b) = 2 b + 10, up to 8."""
@@ -14,7 +14,7 @@ AFFINE = tuple(0 if batch == 0 else 10 + 2 * batch for batch in range(9))
 def queue(*entries: tuple[int, int]) -> list[Queued]:
     """(due, items) in the order given, which must be that of due times."""
     return [
-        Queued(due_us, number, DispatchKey(0, number), items, 0)
+        Queued(due_us, number, DispatchKey(0, number), items)
         for number, (due_us, items) in enumerate(entries)
     ]
 

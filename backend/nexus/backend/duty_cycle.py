@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nexus.backend import deferral
+from nexus.backend.dispatch_queue import Queued, prefix
 from nexus.backend.early_drop import (
     SMALLER_BATCH_MIN,
     LatencyTable,
     Window,
     largest_batch,
-    prefix,
     slide,
 )
-from nexus.backend.session_queue import Queued
 
 WINDOW_FACTOR = 2
 """The window in planned batches. A plan lets a batch take half of the SLO, as its head may have
@@ -52,12 +51,20 @@ class Choice(NamedTuple):
     items: int
 
 
-def windows(turns: Sequence[Turn], now_us: int, *, deferring: bool = False) -> tuple[Window, ...]:
-    """Each session's sliding window; the caller drops what the windows passed over.
+def window(turn: Turn, now_us: int, *, deferring: bool = False) -> Window:
+    """The session's sliding window; the caller drops what it passed over.
 
     ``deferring``: the device was idle by choice, waiting for batches to fill.
     """
-    return tuple(_window(turn, now_us, deferring) for turn in turns)
+    # Who waited on an idle device is not behind: saving him by however small a batch is not lazy.
+    smaller_min = 0.0 if turn.pooled and deferring else SMALLER_BATCH_MIN
+    return slide(turn.waiting, now_us, window_items(turn), turn.latencies_us, smaller_min)
+
+
+def window_items(turn: Turn) -> int:
+    """How wide the window is. A pooled session's planned batch is all that its SLO allows."""
+    items = turn.batch if turn.pooled else WINDOW_FACTOR * turn.batch
+    return min(items, len(turn.latencies_us) - 1)
 
 
 def choose(turns: Sequence[Turn], heads: Sequence[Window], now_us: int) -> Choice | None:
@@ -73,35 +80,18 @@ def choose(turns: Sequence[Turn], heads: Sequence[Window], now_us: int) -> Choic
     return Choice(index, taken, items)
 
 
-def start_us(turn: Turn) -> int | None:
-    """When the deferred batch of a pooled session starts; None: at once, as nothing can join it."""
-    taken, items = prefix(turn.waiting, 0, _window_items(turn))
+def start_us(turn: Turn, taken: int, items: int) -> int | None:
+    """When the deferred batch of ``taken`` dispatches with ``items`` starts; None: at once."""
     if taken < len(turn.waiting):
-        return None
+        return None  # No more fits.
     return deferral.start_us(turn.waiting[0].due_us, items, turn.batch, turn.latencies_us)
 
 
 def _startable(turn: Turn, head: Window, now_us: int) -> bool:
-    if not head.taken:
-        return False
-    if not turn.pooled or head.taken < len(turn.waiting):
-        return True
-    at_us = deferral.start_us(turn.waiting[0].due_us, head.items, turn.batch, turn.latencies_us)
+    if not head.taken or not turn.pooled:
+        return head.taken > 0
+    at_us = start_us(turn, head.taken, head.items)
     return at_us is None or at_us <= now_us
-
-
-def _window_items(turn: Turn) -> int:
-    """A pooled session's planned batch is the largest that its SLO allows; see WINDOW_FACTOR."""
-    items = turn.batch if turn.pooled else WINDOW_FACTOR * turn.batch
-    return min(items, len(turn.latencies_us) - 1)
-
-
-def _window(turn: Turn, now_us: int, deferring: bool) -> Window:
-    if not turn.waiting:
-        return Window(0, 0, 0)
-    # Who waited on an idle device is not behind: saving him by however small a batch is not lazy.
-    smaller_min = 0.0 if turn.pooled and deferring else SMALLER_BATCH_MIN
-    return slide(turn.waiting, now_us, _window_items(turn), turn.latencies_us, smaller_min)
 
 
 def _first(

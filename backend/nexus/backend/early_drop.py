@@ -11,7 +11,7 @@ the rest.
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from nexus.backend.session_queue import Queued
+from nexus.backend.dispatch_queue import Queued, prefix
 
 LatencyTable: TypeAlias = Sequence[int]
 """l(b) in us at index b; index 0 is 0. Its length less one is the largest batch."""
@@ -44,31 +44,31 @@ def slide(
 
     ``smaller_min``: a batch that saves a head must be this share of the window.
     """
+    end = items = 0
     for dropped, head in enumerate(waiting):
-        taken, items = prefix(waiting, dropped, max(window_items, head.items))
+        items_max = max(window_items, head.items)
+        while end < len(waiting) and items + waiting[end].items <= items_max:
+            items += waiting[end].items
+            end += 1
         if now_us + latencies_us[items] <= head.due_us:
-            return Window(dropped, taken, items)
-        smaller = _smaller(waiting, dropped, now_us, window_items, latencies_us)
-        if smaller is not None and smaller.items >= smaller_min * items:
+            return Window(dropped, end - dropped, items)
+        smaller = _smaller(
+            waiting, dropped, now_us, window_items, latencies_us, items_min=smaller_min * items
+        )
+        if smaller is not None:
             return smaller
+        items -= head.items
     return Window(len(waiting), 0, 0)
 
 
-def prefix(waiting: Sequence[Queued], start: int, items_max: int) -> tuple[int, int]:
-    """How many dispatches from ``start`` on fit into ``items_max`` items, and their items."""
-    count = items = 0
-    for index in range(start, len(waiting)):
-        more = items + waiting[index].items
-        if more > items_max:
-            break
-        items = more
-        count += 1
-    return count, items
+def largest_batch(
+    budget_us: int, items_max: int, latencies_us: LatencyTable, items_min: int = 1
+) -> int:
+    """The largest b in items_min..items_max with l(b) <= budget_us; 0 when none.
 
-
-def largest_batch(budget_us: int, items_max: int, latencies_us: LatencyTable) -> int:
-    """The largest b <= items_max with l(b) <= budget_us; 0 when none. l need not be monotone."""
-    for batch in range(min(items_max, len(latencies_us) - 1), 0, -1):
+    It looks at every one: l need not be monotone.
+    """
+    for batch in range(min(items_max, len(latencies_us) - 1), max(items_min, 1) - 1, -1):
         if latencies_us[batch] <= budget_us:
             return batch
     return 0
@@ -80,12 +80,18 @@ def _smaller(
     now_us: int,
     window_items: int,
     latencies_us: LatencyTable,
+    *,
+    items_min: float,
 ) -> Window | None:
-    """The batch that saves the head, if the window after it can wait for that batch's end."""
+    """The batch of at least ``items_min`` that saves the head, if the window after it can wait."""
     head = waiting[start]
-    batch = largest_batch(head.due_us - now_us, window_items, latencies_us)
-    taken, items = prefix(waiting, start, batch)
-    if taken == 0 or now_us + latencies_us[items] > head.due_us:
+    budget_us = head.due_us - now_us
+    if budget_us <= 0:
+        return None
+    taken, items = prefix(
+        waiting, start, largest_batch(budget_us, window_items, latencies_us, int(items_min))
+    )
+    if taken == 0 or items < items_min or latencies_us[items] > budget_us:
         return None
     next_start = start + taken
     if next_start < len(waiting):

@@ -6,6 +6,9 @@
 
 One batch is on the device at a time. Every dispatch that arrived ends in one Reject, or in one
 Execute that succeeds (the shell then answers from its outputs), or goes with its connection.
+
+What happens once a dispatch (``arrived``) costs the same however many wait; what looks at all
+groups of sessions happens once a batch, and when the plan changes.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nexus.backend import duty_cycle
+from nexus.backend.batches import batch_of
 from nexus.backend.dispatch_key import DispatchKey
+from nexus.backend.dispatch_queue import Queued
 from nexus.backend.events import (
     Arrived,
     BackendEffect,
@@ -36,21 +41,23 @@ from nexus.backend.events import (
     Tick,
     Watched,
 )
+from nexus.backend.hosted_group import HostedGroup
 from nexus.backend.hosted_session import HostedSession
+from nexus.backend.hosting import Hosting
 from nexus.backend.latency_estimator import LatencyEstimator
-from nexus.backend.model_residency import ModelResidency, Residency
 from nexus.backend.refusal import DRAINING, not_hosted, refusal, too_many_items
 from nexus.backend.waiting_dispatches import WaitingDispatches
 from nexus.core.cluster import MeasuredLatency
 from nexus.core.names import ModelName, SessionName
-from nexus.core.plan import Placement
-from nexus.core.request import DropReason, Outcome, dropped
+from nexus.core.request import Dispatch, DropReason, Outcome, dropped
 
 REPLY_US = 2_000
 """Kept free between a batch's end and the deadline: the way back, and an event loop that is busy.
 The planner takes the same off the SLO (the paper's system had 2 ms too)."""
 
 LATE_IN_QUEUE = dropped(DropReason.DEADLINE, "it could no longer be executed in time")
+
+Effects = tuple[BackendEffect, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class EngineStatus:
 @dataclass(frozen=True, slots=True)
 class _Running:
     batch: Batch
-    session: HostedSession
+    estimator: LatencyEstimator
     started_us: int
     end_us: int
 
@@ -74,23 +81,31 @@ class _Running:
 class BackendEngine:
     """Sans-io (nexus.core.engine). Drive it with the events of ``nexus.backend.events``."""
 
-    def __init__(self, *, reply_us: int = REPLY_US) -> None:
-        """Start without a plan; ``reply_us`` is kept free before each deadline for the way back."""
+    def __init__(self, *, reply_us: int = REPLY_US, prepares: bool = True) -> None:
+        """Start without a plan.
+
+        Args:
+            reply_us: kept free before each deadline, for the way back.
+            prepares: whether every dispatch is prepared; else those go straight to the queue whose
+                profile says that it takes no time.
+        """
         self._reply_us = reply_us
-        self._plan = PlanChanged(None, 0)
-        self._models = ModelResidency()
-        self._sessions: dict[SessionName, HostedSession] = {}
-        self._last_run: SessionName = ""
+        self._prepares = prepares
+        self._hosting = Hosting(reply_us)
+        self._sessions = self._hosting.sessions
+        self._groups: list[HostedGroup] = []
+        self._turn = 0
         self._waiting = WaitingDispatches()
         self._running: _Running | None = None
         self._deferring = False
+        self._look_us: int | None = None
+        self._look_known = True
+        self._retry_us: int | None = None
         self._watching: set[int] = set()
         self._batches = 0
-        self._draining = False
         self._drained = False
         self._effects: list[BackendEffect] = []
         self._on: dict[type, Callable[[Any, int], None]] = {
-            Arrived: self._arrived,
             Prepared: self._prepared,
             PrepareFailed: self._prepare_failed,
             Executed: self._executed,
@@ -104,38 +119,46 @@ class BackendEngine:
             Tick: self._tick,
         }
 
-    def handle(self, event: BackendEvent, now_us: int) -> tuple[BackendEffect, ...]:
+    def handle(self, event: BackendEvent, now_us: int) -> Effects:
         """Take one event; return what to do, in this order."""
+        if type(event) is Arrived:
+            return self.arrived(event.key, event.dispatch, now_us)
         self._on[type(event)](event, now_us)
-        self._proceed(now_us)
-        effects = tuple(self._effects)
-        self._effects.clear()
-        return effects
+        return self._flush()
+
+    def arrived(self, key: DispatchKey, dispatch: Dispatch, now_us: int) -> Effects:
+        """``handle(Arrived(key, dispatch), now_us)``, less the event."""
+        session = self._sessions.get(dispatch.session)
+        if self._hosting.draining:
+            return (Reject(key, DRAINING),)
+        if session is None or session.leaving or not session.model.resident:
+            return (Reject(key, not_hosted(dispatch.session)),)
+        due_us = session.due_us(dispatch, self._reply_us)
+        refused = refusal(session, dispatch, due_us, self._free_us(now_us), now_us)
+        if refused is not None:
+            return (Reject(key, refused),)
+        queued = self._waiting.admit(session, key, dispatch, due_us)
+        if self._prepares or session.profile.preprocess_us:
+            self._waiting.prepare(session, queued)
+            return (Prepare(key),)
+        self._enqueue(session, queued, now_us)
+        return self._flush()
 
     def next_wakeup_us(self) -> int | None:
         """When to look again: a deferred batch, a dispatch that expires, a load to be retried."""
-        times = [self._look_us(session) for session in self._sessions.values() if session.queue]
-        retry_us = self._models.next_retry_us()
-        if retry_us is not None:
-            times.append(retry_us)
-        return min(times, default=None)
+        if not self._look_known:
+            self._find_look()
+        if self._retry_us is None or self._look_us is None:
+            return self._look_us if self._retry_us is None else self._retry_us
+        return min(self._look_us, self._retry_us)
 
     def status(self) -> EngineStatus:
         """What is loaded, what failed, which plan is acted on, and what was measured."""
-        hosted = [session for session in self._sessions.values() if not session.leaving]
-        failed = {
-            name: f"model {placement.model!r} has no profile on this device type"
-            for name, placement in self._wanted().items()
-            if name not in self._sessions
-        }
-        for session in hosted:
-            if session.model.residency is Residency.FAILED:
-                failed[session.placement.session] = session.model.message
         return EngineStatus(
-            plan_version=self._plan.version,
-            loaded=tuple(sorted(s.placement.session for s in hosted if s.model.resident)),
-            failed=failed,
-            measured=tuple(m for model in self._models for m in model.estimator.measured()),
+            plan_version=self._hosting.plan.version,
+            loaded=self._hosting.loaded(),
+            failed=self._hosting.failed(),
+            measured=tuple(m for e in self._hosting.estimators() for m in e.measured()),
         )
 
     def queued_items(self) -> dict[SessionName, int]:
@@ -145,52 +168,52 @@ class BackendEngine:
     def profile_errors(self) -> dict[ModelName, tuple[int, int]]:
         """Measured and profiled latency (us) of each model's largest batch with a measurement."""
         return {
-            measured.model: (
-                measured.latency_us,
-                model.estimator.profile.latency_us(measured.batch),
-            )
-            for model in self._models
-            for measured in model.estimator.measured()
+            measured.model: (measured.latency_us, estimator.profile.latency_us(measured.batch))
+            for estimator in self._hosting.estimators()
+            for measured in estimator.measured()
         }
 
     # Dispatches.
 
-    def _arrived(self, event: Arrived, now_us: int) -> None:
-        key, dispatch = event.key, event.dispatch
-        session = self._sessions.get(dispatch.session)
-        if self._draining:
-            self._reject(key, DRAINING)
-        elif session is None or session.leaving or not session.model.resident:
-            self._reject(key, not_hosted(dispatch.session))
-        elif outcome := refusal(session, dispatch, self._free_us(now_us), self._reply_us, now_us):
-            self._reject(key, outcome)
-        else:
-            due_us = session.due_us(dispatch, self._reply_us)
-            self._waiting.admit(session, key, dispatch, due_us, now_us)
-            self._effects.append(Prepare(key))
-
-    def _prepared(self, event: Prepared, _now_us: int) -> None:
-        prepared = self._waiting.prepared(event.key)
+    def _prepared(self, event: Prepared, now_us: int) -> None:
+        prepared = self._waiting.preparing(event.key)
         if prepared is None:
             return
-        session, queued = prepared
-        if queued.items > session.batch_max:  # It was profiled anew in the meantime.
-            self._reject(event.key, too_many_items(queued.items, session))
+        queued, session = prepared
+        if queued.items > session.group.batch_max:  # It was profiled anew in the meantime.
+            self._withdraw(event.key, too_many_items(queued.items, session))
+            self._proceed(now_us)
         else:
-            self._waiting.enqueue(session, queued)
+            self._waiting.prepared(event.key)
+            self._enqueue(session, queued, now_us)
 
-    def _prepare_failed(self, event: PrepareFailed, _now_us: int) -> None:
-        if self._waiting.prepared(event.key) is not None:
-            self._reject(event.key, event.outcome)
+    def _enqueue(self, session: HostedSession, queued: Queued, now_us: int) -> None:
+        """A dispatch may go to the device: start what it completes, or note when to look again."""
+        self._waiting.enqueue(session, queued)
+        group = session.group
+        if self._running is None:
+            start_us = group.start_us()
+            if start_us is None or start_us <= now_us:
+                self._proceed(now_us)
+            else:
+                self._deferring = True
+                self._look_at(group, start_us)
+        elif group.queue.waiting[0] is queued:
+            self._look_at(group, group.expiry_us())
 
-    def _cancelled(self, event: Cancelled, _now_us: int) -> None:
-        if self._waiting.withdraw(event.key):
-            self._reject(event.key, dropped(DropReason.CANCELLED))
+    def _prepare_failed(self, event: PrepareFailed, now_us: int) -> None:
+        self._withdraw(event.key, event.outcome)
+        self._proceed(now_us)
 
-    def _connection_lost(self, event: ConnectionLost, _now_us: int) -> None:
+    def _cancelled(self, event: Cancelled, now_us: int) -> None:
+        self._withdraw(event.key, dropped(DropReason.CANCELLED))
+        self._proceed(now_us)
+
+    def _connection_lost(self, event: ConnectionLost, now_us: int) -> None:
         self._watching.discard(event.connection)
         for key in self._waiting.of_connection(event.connection):
             self._waiting.withdraw(key)
+        self._proceed(now_us)
 
     def _watched(self, event: Watched, _now_us: int) -> None:
         if event.on:
@@ -198,8 +221,17 @@ class BackendEngine:
         else:
             self._watching.discard(event.connection)
 
-    def _reject(self, key: DispatchKey, outcome: Outcome) -> None:
-        self._effects.append(Reject(key, outcome))
+    def _withdraw(self, key: DispatchKey, outcome: Outcome) -> None:
+        """Answer a dispatch that waits; one that does not is executing, or answered already."""
+        if self._waiting.withdraw(key):
+            self._effects.append(Reject(key, outcome))
+
+    def _flush(self) -> Effects:
+        if not self._effects:
+            return ()
+        effects = tuple(self._effects)
+        self._effects.clear()
+        return effects
 
     # The device.
 
@@ -213,11 +245,11 @@ class BackendEngine:
         batch = running.batch
         assert batch.id == event.batch_id, (batch, event)
         if event.error:
-            for key in batch.keys:
-                self._reject(key, dropped(DropReason.ERROR, event.error))
+            outcome = dropped(DropReason.ERROR, event.error)
+            self._effects.extend(Reject(key, outcome) for key in batch.keys)
         else:
-            took_us = now_us - running.started_us
-            running.session.model.estimator.observe(batch.items, took_us, now_us)
+            running.estimator.observe(batch.items, now_us - running.started_us, now_us)
+        self._proceed(now_us)
 
     def _proceed(self, now_us: int) -> None:
         """Start a batch if the device is free, give up what is too late, tidy up."""
@@ -225,123 +257,123 @@ class BackendEngine:
             if self._running is None:
                 self._start_batch(now_us)
             self._drop_expired(now_us)
-        if any(session.leaving for session in self._sessions.values()):
-            self._converge()
-        if self._draining and not (self._drained or self._waiting or self._running):
+        if self._hosting.leaving:
+            self._effects += self._hosting.converge(self._executing())
+            self._renew_groups()
+        if self._hosting.draining and not (self._drained or self._waiting or self._running):
             self._drained = True
             self._effects.append(Drained())
+        self._look_anew()
 
     def _start_batch(self, now_us: int) -> None:
-        sessions = self._in_turn()
-        turns = [self._turn(session) for session in sessions]
-        windows = duty_cycle.windows(turns, now_us, deferring=self._deferring)
-        for session, window in zip(sessions, windows, strict=True):
-            self._drop(session, window.dropped)
+        groups = self._groups[self._turn :] + self._groups[: self._turn]
+        turns = [group.turn for group in groups]
+        windows = [group.window(now_us, deferring=self._deferring) for group in groups]
+        for group, window in zip(groups, windows, strict=True):
+            if window.dropped:
+                self._drop(group, window.dropped)
         choice = duty_cycle.choose(turns, windows, now_us)
-        self._deferring = choice is None and self._waiting.queued
+        self._deferring = choice is None
         if choice is not None:
-            self._execute(sessions[choice.turn], choice, now_us)
+            self._turn = (self._turn + choice.turn + 1) % len(groups)
+            self._execute(groups[choice.turn], choice.taken, now_us)
 
-    def _turn(self, session: HostedSession) -> duty_cycle.Turn:
-        return session.turn(self._reply_us, draining=self._draining)
-
-    def _look_us(self, session: HostedSession) -> int:
-        """When something is to be done for what waits, although nothing happens."""
-        head = session.queue.waiting[0]
-        if self._running is None:
-            start_us = duty_cycle.start_us(self._turn(session))
-            if start_us is not None:
-                return start_us
-        return head.due_us - session.latency_us(head.items) + 1
-
-    def _in_turn(self) -> list[HostedSession]:
-        """The sessions that can run, beginning after the one that ran last."""
-        names = list(self._sessions)
-        start = names.index(self._last_run) + 1 if self._last_run in self._sessions else 0
-        ordered = (self._sessions[name] for name in names[start:] + names[:start])
-        return [session for session in ordered if session.model.resident]
-
-    def _execute(self, session: HostedSession, choice: duty_cycle.Choice, now_us: int) -> None:
-        keys = tuple(queued.key for queued in self._waiting.take(session, choice.taken))
+    def _execute(self, group: HostedGroup, count: int, now_us: int) -> None:
         self._batches += 1
-        self._last_run = session.placement.session
-        batch = Batch(self._batches, self._last_run, session.model.name, keys, choice.items)
-        end_us = now_us + session.latency_us(batch.items)
-        self._running = _Running(batch, session, now_us, end_us)
+        batch = batch_of(self._batches, group, self._waiting.take(group, count))
+        latency_us = group.turn.latencies_us[batch.items]
+        self._running = _Running(batch, group.estimator, now_us, now_us + latency_us)
         self._effects.append(Execute(batch))
         if self._watching:
-            self._effects.append(self._started(batch, session, end_us - now_us))
-
-    def _started(self, batch: Batch, session: HostedSession, busy_us: int) -> SayStarted:
-        connections = tuple(sorted(self._watching))
-        return SayStarted(connections, batch.session, batch.items, busy_us, session.items)
+            connections = tuple(sorted(self._watching))
+            for session, items in batch.shares.items():
+                queued_items = self._sessions[session].items
+                self._effects.append(
+                    SayStarted(connections, session, items, latency_us, queued_items)
+                )
 
     def _drop_expired(self, now_us: int) -> None:
         """Refuse at once the heads that would be late even if they ran next, alone."""
         free_us = self._free_us(now_us)
-        for session in self._sessions.values():
-            waiting = session.queue.waiting
-            while waiting and free_us + session.latency_us(waiting[0].items) > waiting[0].due_us:
-                self._drop(session, 1)
+        for group in self._groups:
+            while group.queue.waiting and group.expiry_us() <= free_us:
+                self._drop(group, 1)
 
-    def _drop(self, session: HostedSession, count: int) -> None:
-        for queued in self._waiting.take(session, count):
-            self._reject(queued.key, LATE_IN_QUEUE)
+    def _drop(self, group: HostedGroup, count: int) -> None:
+        for queued in self._waiting.take(group, count):
+            self._effects.append(Reject(queued.key, LATE_IN_QUEUE))
+
+    # When to look again.
+
+    def _look_at(self, group: HostedGroup, look_us: int) -> None:
+        """The time of one group has changed."""
+        previous_us, group.look_us = group.look_us, look_us
+        if self._look_us is None or look_us <= self._look_us:
+            self._look_us = look_us
+        elif previous_us == self._look_us:
+            self._look_known = False
+
+    def _look_anew(self) -> None:
+        """The time of every group may have changed."""
+        idle = self._running is None
+        for group in self._groups:
+            if group.queue.waiting:
+                start_us = group.start_us() if idle else None
+                group.look_us = group.expiry_us() if start_us is None else start_us
+            else:
+                group.look_us = None
+        self._find_look()
+
+    def _find_look(self) -> None:
+        times = [group.look_us for group in self._groups if group.look_us is not None]
+        self._look_us = min(times, default=None)
+        self._look_known = True
 
     # The plan.
 
-    def _plan_changed(self, event: PlanChanged, _now_us: int) -> None:
-        if (event.fence, event.version) < (self._plan.fence, self._plan.version):
+    def _plan_changed(self, event: PlanChanged, now_us: int) -> None:
+        plan = self._hosting.plan
+        if (event.fence, event.version) < (plan.fence, plan.version):
             return
-        self._plan = event
-        wanted = self._wanted()
-        for name, session in self._sessions.items():
-            placement = wanted.get(name)
-            session.leaving = placement is None or placement.model != session.model.name
-            if placement is not None and not session.leaving:
-                session.placement = placement
-                self._renew_profile(session)
-        self._converge()
+        self._effects += self._hosting.change(event, self._executing())
+        self._renew_groups()
+        for session in self._sessions.values():
+            self._reject_too_large(session)
+        self._proceed(now_us)
 
-    def _loaded(self, event: Loaded, _now_us: int) -> None:
-        self._effects.extend(self._models.loaded(event.session))
+    def _loaded(self, event: Loaded, now_us: int) -> None:
+        self._effects += self._hosting.models.loaded(event.session)
+        self._renew_groups()
+        self._proceed(now_us)
 
     def _load_failed(self, event: LoadFailed, now_us: int) -> None:
-        self._models.failed(event.session, event.message, now_us)
+        self._hosting.models.failed(event.session, event.message, now_us)
+        self._renew_groups()
 
     def _tick(self, _event: Tick, now_us: int) -> None:
-        self._effects.extend(self._models.retry(now_us))
+        if self._retry_us is not None and self._retry_us <= now_us:
+            self._effects += self._hosting.models.retry(now_us)
+            self._retry_us = self._hosting.models.next_retry_us()
+        self._proceed(now_us)
 
-    def _drain(self, _event: Drain, _now_us: int) -> None:
-        self._draining = True
+    def _drain(self, _event: Drain, now_us: int) -> None:
+        self._hosting.draining = True
+        self._hosting.renew()
+        self._proceed(now_us)
 
-    def _wanted(self) -> dict[SessionName, Placement]:
-        placements = self._plan.plan.placements if self._plan.plan else ()
-        return {placement.session: placement for placement in placements}
+    def _executing(self) -> Mapping[SessionName, int]:
+        return self._running.batch.shares if self._running else {}
 
-    def _converge(self) -> None:
-        """Forget what left the plan and has nothing here any more; host what is new in it.
+    def _renew_groups(self) -> None:
+        """Go on with the groups that can run, in the order of before."""
+        ran = self._groups[self._turn - 1] if self._groups else None
+        self._groups = [group for group in self._hosting.groups.values() if group.resident]
+        self._turn = self._groups.index(ran) + 1 if ran in self._groups else 0
+        self._retry_us = self._hosting.models.next_retry_us()
 
-        In this order, so that a device is not asked to hold both where it need not.
-        """
-        running = self._running.session if self._running else None
-        left = [s for s in self._sessions.values() if s.leaving and s.idle and s is not running]
-        for session in left:
-            name = session.placement.session
-            del self._sessions[name]
-            self._effects.extend(self._models.release(name, session.model.name))
-        for name, placement in self._wanted().items():
-            profile = self._plan.profiles.get(placement.model)
-            if name not in self._sessions and profile is not None:
-                self._effects.extend(self._models.use(placement, profile))
-                self._sessions[name] = HostedSession(placement, self._models[placement.model])
-
-    def _renew_profile(self, session: HostedSession) -> None:
-        """Go by the newest profile; what no longer fits its largest batch cannot be served."""
-        profile = self._plan.profiles.get(session.model.name)
-        if profile is not None and profile != session.model.estimator.profile:
-            session.model.estimator = LatencyEstimator(profile)
-        for queued in tuple(session.queue.waiting):
-            if queued.items > session.batch_max:
-                self._waiting.withdraw(queued.key)
-                self._reject(queued.key, too_many_items(queued.items, session))
+    def _reject_too_large(self, session: HostedSession) -> None:
+        """What no longer fits the largest batch of a newer profile cannot be served."""
+        group, name = session.group, session.placement.session
+        for queued in tuple(group.queue.waiting):
+            if queued.session == name and queued.items > group.batch_max:
+                self._withdraw(queued.key, too_many_items(queued.items, session))

@@ -1,8 +1,11 @@
-"""What the backend engine is told, and what it answers with."""
+"""What the backend engine is told, and what it answers with.
+
+Those of which there is one a dispatch are named tuples, which cost half of a frozen dataclass.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.core.names import ModelName, SessionName
@@ -11,16 +14,14 @@ from nexus.core.profile import Profile
 from nexus.core.request import Dispatch, Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """A frontend sent a dispatch; its deadline is on this process's clock, its key in use once."""
 
     key: DispatchKey
     dispatch: Dispatch
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """The pool has preprocessed the dispatch: it may go to the device."""
 
     key: DispatchKey
@@ -120,9 +121,11 @@ BackendEvent: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Dispatches to execute together, whole ones, in this order.
+    """Dispatches to execute together, whole ones, in this order; ``items`` is their sum.
 
-    ``items`` is the sum of their items.
+    ``model`` is whose l(b) it takes: the model, or the prefix group (``Placement.group``) whose
+    members' dispatches follow each other by model. ``session`` is that of the most urgent one,
+    ``shares`` the items of each session.
     """
 
     id: int
@@ -130,10 +133,10 @@ class Batch:
     model: ModelName
     keys: tuple[DispatchKey, ...]
     items: int
+    shares: Mapping[SessionName, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepare:
+class Prepare(NamedTuple):
     """Preprocess the dispatch in the pool, then tell Prepared or PrepareFailed."""
 
     key: DispatchKey
@@ -146,8 +149,7 @@ class Execute:
     batch: Batch
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(NamedTuple):
     """Answer the dispatch with this failure, and forget it."""
 
     key: DispatchKey

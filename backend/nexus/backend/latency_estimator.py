@@ -6,10 +6,7 @@ Measurements are forgotten after a while: were an estimate so high that nothing 
 admitted any more, there would be no new measurement to correct it.
 """
 
-from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import TypeAlias
-
+from nexus.backend.rolling_quantile import RollingQuantile
 from nexus.core.cluster import MeasuredLatency
 from nexus.core.profile import Profile
 
@@ -27,24 +24,26 @@ RATIO_SAMPLES_MAX = 128
 RATIO_SAMPLES_MIN = 16
 FORGET_US = 30_000_000
 REFRESH_EVERY = 8
-"""Measurements between two refreshes of the table: sorting at every batch would cost more."""
+"""Measurements between two refreshes of the table, which costs more than a measurement."""
 
 CORRECTION_MIN = 0.25
 CORRECTION_MAX = 4.0
 """Beyond four times the profile, the profile is of another device: re-planning must cure that."""
 
-_Samples: TypeAlias = deque[tuple[int, float]]
-
 
 class LatencyEstimator:
-    """The corrected profile of one model; ``latencies_us[b]`` is l(b), index 0 is 0."""
+    """The corrected profile of one model; ``latencies_us[b]`` is l(b), index 0 is 0.
+
+    ``latencies_us`` is the same list for the estimator's life: it is corrected in place.
+    """
 
     def __init__(self, profile: Profile) -> None:
         """Believe the profile until enough is measured."""
         self.profile = profile
-        self.latencies_us: Sequence[int] = (0, *profile.latencies_us)
-        self._by_batch: dict[int, _Samples] = {}
-        self._ratios: _Samples = deque(maxlen=RATIO_SAMPLES_MAX)
+        self.latencies_us: list[int] = [0, *profile.latencies_us]
+        self._by_batch: dict[int, RollingQuantile] = {}
+        self._ratios = RollingQuantile(RATIO_SAMPLES_MAX)
+        self._ratio = 1.0
         self._fresh = 0
 
     def observe(self, batch: int, latency_us: int, now_us: int) -> None:
@@ -53,9 +52,9 @@ class LatencyEstimator:
             return  # It began under an older profile.
         samples = self._by_batch.get(batch)
         if samples is None:
-            samples = self._by_batch[batch] = deque(maxlen=BATCH_SAMPLES_MAX)
-        samples.append((now_us, latency_us))
-        self._ratios.append((now_us, latency_us / self.profile.latency_us(batch)))
+            samples = self._by_batch[batch] = RollingQuantile(BATCH_SAMPLES_MAX)
+        samples.add(now_us, latency_us)
+        self._ratios.add(now_us, latency_us / self.profile.latencies_us[batch - 1])
         self._fresh += 1
         if self._fresh >= REFRESH_EVERY:
             self.refresh(now_us)
@@ -64,23 +63,19 @@ class LatencyEstimator:
         """Forget what is old and renew ``latencies_us``."""
         self._fresh = 0
         oldest_us = now_us - FORGET_US
-        for history in (self._ratios, *self._by_batch.values()):
-            while history and history[0][0] < oldest_us:
-                history.popleft()
+        self._ratios.forget(oldest_us)
         ratio = self._correction()
-        table = [0, *(round(latency_us * ratio) for latency_us in self.profile.latencies_us)]
-        for measured in self.measured(QUANTILE):
-            table[measured.batch] = self._clamped(measured)
-        self.latencies_us = tuple(table)
+        if ratio != self._ratio:
+            self._ratio = ratio
+            self.latencies_us[1:] = [round(us * ratio) for us in self.profile.latencies_us]
+        for batch, samples in self._by_batch.items():
+            samples.forget(oldest_us)
+            self.latencies_us[batch] = self._estimate(batch, samples)
 
-    def measured(self, quantile: float = REPORTED_QUANTILE) -> tuple[MeasuredLatency, ...]:
-        """The quantile of each batch size that was executed often enough, smallest first."""
+    def measured(self) -> tuple[MeasuredLatency, ...]:
+        """The typical latency of each batch that was executed often enough, smallest first."""
         return tuple(
-            MeasuredLatency(
-                model=self.profile.model,
-                batch=batch,
-                latency_us=round(_quantile((latency_us for _, latency_us in samples), quantile)),
-            )
+            MeasuredLatency(self.profile.model, batch, round(samples.quantile(REPORTED_QUANTILE)))
             for batch, samples in sorted(self._by_batch.items())
             if len(samples) >= BATCH_SAMPLES_MIN
         )
@@ -88,15 +83,11 @@ class LatencyEstimator:
     def _correction(self) -> float:
         if len(self._ratios) < RATIO_SAMPLES_MIN:
             return 1.0
-        ratio = _quantile((ratio for _, ratio in self._ratios), QUANTILE)
-        return min(max(ratio, CORRECTION_MIN), CORRECTION_MAX)
+        return min(max(self._ratios.quantile(QUANTILE), CORRECTION_MIN), CORRECTION_MAX)
 
-    def _clamped(self, measured: MeasuredLatency) -> int:
-        profiled_us = self.profile.latency_us(measured.batch)
+    def _estimate(self, batch: int, samples: RollingQuantile) -> int:
+        profiled_us = self.profile.latencies_us[batch - 1]
+        if len(samples) < BATCH_SAMPLES_MIN:
+            return round(profiled_us * self._ratio)
         low_us, high_us = profiled_us * CORRECTION_MIN, profiled_us * CORRECTION_MAX
-        return round(min(max(measured.latency_us, low_us), high_us))
-
-
-def _quantile(values: Iterable[float], quantile: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))]
+        return round(min(max(samples.quantile(QUANTILE), low_us), high_us))

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from nexus.backend.events import BackendEffect, Load, Unload
-from nexus.backend.latency_estimator import LatencyEstimator
 from nexus.core.names import ModelName, SessionName
 from nexus.core.plan import Placement
-from nexus.core.profile import Profile
 
 LOAD_RETRY_FIRST_US = 1_000_000
 LOAD_RETRY_MAX_US = 30_000_000
@@ -34,7 +32,6 @@ class HostedModel:
     """
 
     name: ModelName
-    estimator: LatencyEstimator
     residency: Residency = Residency.LOADING
     users: dict[SessionName, Placement] = field(default_factory=dict)
     loading_for: SessionName = ""
@@ -55,19 +52,15 @@ class ModelResidency:
         """Start with none."""
         self._models: dict[ModelName, HostedModel] = {}
 
-    def __iter__(self) -> Iterator[HostedModel]:
-        """The models, in the order they came."""
-        return iter(self._models.values())
-
     def __getitem__(self, name: ModelName) -> HostedModel:
         """The model of that name; some session must use it."""
         return self._models[name]
 
-    def use(self, placement: Placement, profile: Profile) -> Iterator[BackendEffect]:
-        """A session needs its model, whose profile this is."""
+    def use(self, placement: Placement) -> Iterator[BackendEffect]:
+        """A session needs its model."""
         model = self._models.get(placement.model)
         if model is None:
-            model = HostedModel(placement.model, LatencyEstimator(profile))
+            model = HostedModel(placement.model)
             self._models[placement.model] = model
             yield self._load(model, placement)
         model.users[placement.session] = placement
@@ -106,7 +99,7 @@ class ModelResidency:
 
     def next_retry_us(self) -> int | None:
         """When ``retry`` has something to do; None while nothing has failed."""
-        times = [m.retry_at_us for m in self if m.residency is Residency.FAILED]
+        times = [m.retry_at_us for m in self._models.values() if m.residency is Residency.FAILED]
         return min(times, default=None)
 
     def _load(self, model: HostedModel, placement: Placement) -> Load:

@@ -1,20 +1,21 @@
-"""Every dispatch that is here and not executing: in the pool, or in its session's queue."""
+"""Every dispatch that is here and not executing: in the pool, or in its group's queue."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from nexus.backend.dispatch_key import DispatchKey
+from nexus.backend.dispatch_queue import Queued
+from nexus.backend.hosted_group import HostedGroup
 from nexus.backend.hosted_session import HostedSession
-from nexus.backend.session_queue import Queued
 from nexus.core.request import Dispatch
 
 
 class WaitingDispatches:
-    """Finds a waiting dispatch by its key, and keeps its session's counts and queue in step."""
+    """Finds a waiting dispatch by its key, and keeps its session's count and queue in step."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self._preparing: dict[DispatchKey, tuple[HostedSession, Queued]] = {}
-        self._queued: dict[DispatchKey, HostedSession] = {}
+        self._preparing: dict[DispatchKey, tuple[Queued, HostedSession]] = {}
+        self._queued: dict[DispatchKey, tuple[Queued, HostedSession]] = {}
         self._arrivals = 0
 
     def __len__(self) -> int:
@@ -27,46 +28,52 @@ class WaitingDispatches:
         return bool(self._queued)
 
     def admit(
-        self, session: HostedSession, key: DispatchKey, dispatch: Dispatch, due_us: int, now_us: int
-    ) -> None:
-        """A dispatch arrived and goes to the pool; the shell sees to it that keys are unique."""
+        self, session: HostedSession, key: DispatchKey, dispatch: Dispatch, due_us: int
+    ) -> Queued:
+        """A dispatch arrived; the shell sees to it that keys are unique."""
         assert key not in self._preparing, key
         assert key not in self._queued, key
         self._arrivals += 1
-        queued = Queued(due_us, self._arrivals, key, dispatch.items, now_us)
-        self._preparing[key] = (session, queued)
-        session.preparing += 1
-        session.preparing_items += dispatch.items
+        session.items += dispatch.items
+        return Queued(due_us, self._arrivals, key, dispatch.items, dispatch.session)
 
-    def prepared(self, key: DispatchKey) -> tuple[HostedSession, Queued] | None:
-        """The pool is through with it; None when it was withdrawn meanwhile."""
-        prepared = self._preparing.pop(key, None)
-        if prepared is not None:
-            session, queued = prepared
-            session.preparing -= 1
-            session.preparing_items -= queued.items
-        return prepared
+    def prepare(self, session: HostedSession, queued: Queued) -> None:
+        """An admitted dispatch goes to the pool."""
+        self._preparing[queued.key] = queued, session
+
+    def preparing(self, key: DispatchKey) -> tuple[Queued, HostedSession] | None:
+        """A dispatch that is in the pool; None when it was withdrawn."""
+        return self._preparing.get(key)
+
+    def prepared(self, key: DispatchKey) -> None:
+        """The pool is through with it; it is enqueued next."""
+        del self._preparing[key]
 
     def enqueue(self, session: HostedSession, queued: Queued) -> None:
-        """A prepared dispatch now waits for the device."""
-        session.queue.push(queued)
-        self._queued[queued.key] = session
+        """An admitted dispatch now waits for the device."""
+        session.group.queue.push(queued)
+        self._queued[queued.key] = queued, session
 
-    def take(self, session: HostedSession, count: int) -> tuple[Queued, ...]:
-        """Remove the ``count`` most urgent dispatches of the session's queue."""
-        taken = session.queue.take(count)
+    def take(self, group: HostedGroup, count: int) -> Sequence[Queued]:
+        """Remove the ``count`` most urgent dispatches of a group's queue."""
+        taken = group.queue.take(count)
         for queued in taken:
-            del self._queued[queued.key]
+            _, session = self._queued.pop(queued.key)
+            session.items -= queued.items
         return taken
 
     def withdraw(self, key: DispatchKey) -> bool:
         """Remove a dispatch wherever it waits, and say whether it did."""
-        if self.prepared(key) is not None:
-            return True
-        session = self._queued.pop(key, None)
-        return session is not None and session.queue.cancel(key)
+        found = self._preparing.pop(key, None)
+        if found is None:
+            found = self._queued.pop(key, None)
+            if found is None:
+                return False
+            found[1].group.queue.remove(found[0])
+        found[1].items -= found[0].items
+        return True
 
-    def of_connection(self, connection: int) -> Iterator[DispatchKey]:
+    def of_connection(self, connection: int) -> list[DispatchKey]:
         """The waiting dispatches that came over a connection."""
         keys = (*self._preparing, *self._queued)
-        return (key for key in keys if key.connection == connection)
+        return [key for key in keys if key.connection == connection]

@@ -1,0 +1,95 @@
+"""Sessions whose dispatches are batched together: one queue by deadline, one turn, one l(b).
+
+Most groups are of one session. Several sessions of one model, which differ in their SLOs, share its
+batches; so do the models of a prefix group, whose batch has a profile of its own (paper, section
+6.3; nexus.md 2.6 and 2.8, weakness 9).
+"""
+
+from typing import NamedTuple
+
+from nexus.backend import duty_cycle
+from nexus.backend.dispatch_queue import DispatchQueue
+from nexus.backend.duty_cycle import Turn
+from nexus.backend.early_drop import Window
+from nexus.backend.hosted_session import HostedSession
+from nexus.backend.latency_estimator import LatencyEstimator
+from nexus.core.names import ModelName, SessionName
+
+NOTHING = Window(0, 0, 0)
+
+
+class GroupKey(NamedTuple):
+    """Which dispatches share batches: those of one group in the plan that share a profile.
+
+    A session that the plan puts into no group has one to itself; ``session`` is empty otherwise.
+    """
+
+    group: str
+    profile: ModelName
+    session: SessionName = ""
+
+
+class HostedGroup:
+    """``turn`` is the group as the duty cycle sees it, renewed when plan or profile change.
+
+    ``look_us`` is when something is to be done for what waits although nothing happens.
+    """
+
+    __slots__ = ("estimator", "key", "look_us", "members", "queue", "turn", "window_items")
+
+    def __init__(self, key: GroupKey, estimator: LatencyEstimator) -> None:
+        """Start without members; ``renew`` once it has some."""
+        self.key = key
+        self.estimator = estimator
+        self.members: dict[SessionName, HostedSession] = {}
+        self.queue = DispatchQueue()
+        self.look_us: int | None = None
+        self.turn = Turn(self.queue.waiting, 1, 0, estimator.latencies_us)
+        self.window_items = 1
+
+    @property
+    def batch_max(self) -> int:
+        """The largest batch that was profiled."""
+        return self.estimator.profile.max_batch
+
+    @property
+    def resident(self) -> bool:
+        """Whether any of its models can execute."""
+        return any(session.model.resident for session in self.members.values())
+
+    def renew(self, reply_us: int, *, draining: bool) -> None:
+        """Take over what the plan says of the members; those that leave count only if all do."""
+        sessions = [s for s in self.members.values() if not s.leaving]
+        # One that gets nothing more has nothing to wait for, and a local one never waits.
+        pooled = bool(sessions) and all(s.pooled for s in sessions) and not draining
+        sessions = sessions or list(self.members.values())
+        self.turn = Turn(
+            waiting=self.queue.waiting,
+            batch=max(s.placement.batch for s in sessions),
+            budget_us=min(s.placement.slo_us - s.around_us for s in sessions) - reply_us,
+            latencies_us=self.estimator.latencies_us,
+            pooled=pooled,
+        )
+        self.window_items = duty_cycle.window_items(self.turn)
+
+    def window(self, now_us: int, *, deferring: bool) -> Window:
+        """``duty_cycle.window``, at once where nobody is late: as nearly always."""
+        waiting = self.queue.waiting
+        if not waiting:
+            return NOTHING
+        taken, items = self.queue.prefix(self.window_items)
+        if taken and now_us + self.turn.latencies_us[items] <= waiting[0].due_us:
+            return Window(0, taken, items)
+        return duty_cycle.window(self.turn, now_us, deferring=deferring)
+
+    def start_us(self) -> int | None:
+        """When the batch that waits starts on an idle device; None: at once."""
+        if not self.turn.pooled:
+            return None
+        taken, items = self.queue.prefix(self.window_items)
+        return duty_cycle.start_us(self.turn, taken, items)
+
+    def expiry_us(self) -> int:
+        """The first moment at which the most urgent dispatch cannot be in time even alone."""
+        head = self.queue.waiting[0]
+        return head.due_us - self.turn.latencies_us[head.items] + 1
