@@ -60,7 +60,7 @@ class DutyCycleDevices:
         self._by_line = [{place.line: place for place in places} for places in self._places]
         self._cursor = [0] * len(slots)
         self._busy = [False] * len(slots)
-        self._routes = [_routes(slots, len(situation.served)) for _ in range(situation.frontends)]
+        self._routes = [routes_of(slots, len(situation.served)) for _ in range(situation.frontends)]
 
     def arrived(self, item: Item, now_us: int) -> Sequence[Effect]:
         """Send it to the backend whose turn it is."""
@@ -110,7 +110,7 @@ def _table(situation: Situation, line: Line, device: Device) -> LatencyTable:
     return situation.served[line].tables[situation.devices[device]]
 
 
-def _routes(slots: Sequence[Sequence[Slot]], lines: int) -> list[DeficitRoundRobin | None]:
+def routes_of(slots: Sequence[Sequence[Slot]], lines: int) -> list[DeficitRoundRobin | None]:
     """One frontend's dispatch of every line; None for a line that no device serves."""
     targets: list[list[Device]] = [[] for _ in range(lines)]
     rates: list[list[float]] = [[] for _ in range(lines)]

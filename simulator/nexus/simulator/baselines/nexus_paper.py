@@ -18,16 +18,19 @@ Simplified: no epochs (the plan is for the declared rates), no network in the ea
 deadline, ideal frontends.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nexus.core.profile import Profile
 from nexus.scheduler.scenario import Scenario, ScenarioModel
 from nexus.scheduler.settings import NEXUS
+from nexus.simulator.baselines.allotment import even_splits, oblivious_slots
+from nexus.simulator.baselines.analysed_splits import analysed_splits
 from nexus.simulator.baselines.arrangement import Arrangement, ArrangeSettings
 from nexus.simulator.baselines.drop_rules import early, lazy
-from nexus.simulator.baselines.duty_cycle_devices import DutyCycleDevices
+from nexus.simulator.baselines.duty_cycle_devices import DutyCycleDevices, Slot
 from nexus.simulator.baselines.planned_slots import paper_plan
-from nexus.simulator.baselines.situation import situation_of
+from nexus.simulator.baselines.situation import Situation, situation_of, uniform_devices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +47,20 @@ class NexusParts:
         """Plan the scenario with these parts."""
         if not self.overlap:
             scenario = without_overlap(scenario)
+        if not self.squishy:
+            return self._oblivious(scenario)
         planner = replace(NEXUS, split=replace(NEXUS.split, even=not self.query_analysis))
         plan = paper_plan(scenario, planner, all_devices=settings.all_devices)
         situation = situation_of(scenario, plan.planned.splits, plan.devices)
         slots = plan.slots(situation)
+        return self._arranged(situation, slots)
+
+    def _oblivious(self, scenario: Scenario) -> Arrangement:
+        splits = analysed_splits(scenario) if self.query_analysis else even_splits(scenario)
+        situation = situation_of(scenario, splits, uniform_devices(scenario))
+        return self._arranged(situation, oblivious_slots(situation))
+
+    def _arranged(self, situation: Situation, slots: Sequence[Sequence[Slot]]) -> Arrangement:
         drop = early if self.early_drop else lazy
         return Arrangement(
             situation=situation, policy=lambda: DutyCycleDevices(situation, slots, drop)

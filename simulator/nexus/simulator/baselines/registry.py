@@ -4,6 +4,14 @@ from collections.abc import Mapping
 
 from nexus.core.errors import InvalidArgumentError
 from nexus.scheduler.scenario import Scenario
+from nexus.simulator.baselines import (
+    central_eager,
+    clipper,
+    clockwork,
+    shepherd,
+    symphony,
+    tf_serving,
+)
 from nexus.simulator.baselines.arrangement import Arrange, ArrangeSettings
 from nexus.simulator.baselines.baseline_run import run_arrangement
 from nexus.simulator.baselines.nexus_paper import NexusParts
@@ -12,9 +20,17 @@ from nexus.simulator.simulated_cluster import SimulationSettings
 
 ARRANGE: Mapping[str, Arrange] = {
     "nexus-paper": NexusParts().arrange,
+    "nexus-paper-without-squishy": NexusParts(squishy=False).arrange,
     "nexus-paper-without-early-drop": NexusParts(early_drop=False).arrange,
     "nexus-paper-without-overlap": NexusParts(overlap=False).arrange,
     "nexus-paper-without-query-analysis": NexusParts(query_analysis=False).arrange,
+    "batch-oblivious": NexusParts(prefix=False, squishy=False, query_analysis=False).arrange,
+    "clipper": clipper.arrange,
+    "tf-serving": tf_serving.arrange,
+    "clockwork": clockwork.arrange,
+    "symphony": symphony.arrange,
+    "shepherd": shepherd.arrange,
+    "central-eager": central_eager.arrange,
 }
 BASELINES: tuple[str, ...] = tuple(ARRANGE)
 

@@ -55,6 +55,12 @@ class Served:
         """The most efficient batch with factor * l(b) <= budget; 1 when none has it."""
         return saturating_batch(self.table, self.budget_us, factor)
 
+    def largest_batch(self, factor: float) -> int:
+        """The largest batch with factor * l(b) <= budget; 1 when none has it."""
+        table = self.table
+        fitting = [b for b in range(1, len(table)) if factor * table[b] <= self.budget_us]
+        return max(fitting, default=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
