@@ -98,7 +98,7 @@ def optimality(problems: int, *, search: bool) -> tuple[float, float]:
     found = best = optimal = 0
     for _ in range(problems):
         residues = random_residues(rng, 9)
-        devices = len(pack_device(residues, DeviceSpec(type="gpu"), search=search))
+        devices = len(pack_device(residues, DeviceSpec(type="gpu"), search=search, divide=False))
         fewest = fewest_devices(residues)
         found, best, optimal = found + devices, best + fewest, optimal + (devices == fewest)
     return found / best - 1, optimal / problems

@@ -45,7 +45,7 @@ def optimality(seed: int, problems: int) -> tuple[float, float]:
     found = best = optimal = 0
     for _ in range(problems):
         residues = random_residues(rng, 9)
-        devices = len(pack_device(residues, DeviceSpec(type="gpu"), search=True))
+        devices = len(pack_device(residues, DeviceSpec(type="gpu"), search=True, divide=False))
         fewest = fewest_devices(residues)
         assert devices >= fewest
         found, best, optimal = found + devices, best + fewest, optimal + (devices == fewest)
@@ -97,7 +97,7 @@ def test_packing_runs_a_batch_as_a_larger_one_where_that_is_faster() -> None:
     other = demand_of(
         Profile(model="n", device="gpu", latencies_us=(5_000,) * 4), slo_us=45_000, rate=50.0
     )
-    merged = merge(residue_node(demand, DEVICE), residue_node(other, DEVICE), search=True)
+    merged = merge(residue_node(demand, DEVICE), residue_node(other, DEVICE))
     assert merged is not None
     assert_node_feasible(merged)
     assert 2 not in merged.batches[:1]

@@ -38,7 +38,7 @@ def test_slack_goes_to_the_session_that_needs_it_most() -> None:
     steady = residue_node(
         demand_of(linear_profile("steady", "gpu", 250, 8_410, 64), slo_us=90_000, rate=500), DEVICE
     )
-    packed = merge(rare, steady, search=True)
+    packed = merge(rare, steady)
     assert packed is not None
     spent = with_slack_spent(packed)
     arrivals = [d.rate * spent.duty_cycle_us / 1e6 for d in spent.demands]

@@ -6,6 +6,7 @@ from nexus.core.errors import InvalidArgumentError
 from nexus.core.names import ModelName, SessionName, session_name
 
 SLO_US_MAX = 3_600 * 1_000_000
+REPLICAS_MAX = 4096
 
 
 def require_slo(owner: str, slo_us: int) -> None:
@@ -22,20 +23,25 @@ class Session:
     """Requests of all callers for one model within one SLO: one stream, batched together.
 
     ``expected_rate`` (items/s) is what the declarer foresees: it seeds the first plan until real
-    arrivals are measured, and is the floor the plan keeps provisioned.
+    arrivals are measured, and is the floor the plan keeps provisioned. ``replicas_min`` devices at
+    least serve it, so that the loss of one does not silence it; ``replicas_max`` at most, 0 being
+    no limit: rate beyond what those can do is refused.
     """
 
     model: ModelName
     slo_us: int
     expected_rate: float = 0.0
     name: SessionName = ""
+    replicas_min: int = 1
+    replicas_max: int = 0
 
     def __post_init__(self) -> None:
-        """Fill in the name; raise InvalidArgumentError on a bad SLO or rate."""
+        """Fill in the name; raise InvalidArgumentError on a bad SLO, rate or replica counts."""
         if not self.name:
             object.__setattr__(self, "name", session_name(self.model, self.slo_us))
         require_slo(f"session {self.name!r}", self.slo_us)
         require_rate(f"session {self.name!r}", self.expected_rate)
+        require_replicas(f"session {self.name!r}", self.replicas_min, self.replicas_max)
 
 
 def require_rate(owner: str, rate: float) -> None:
@@ -43,6 +49,16 @@ def require_rate(owner: str, rate: float) -> None:
     if not 0 <= rate < float("inf"):
         raise InvalidArgumentError(
             f"{owner}: rate {rate} requests/s is not a finite number >= 0", reason="invalid_rate"
+        )
+
+
+def require_replicas(owner: str, least: int, most: int) -> None:
+    """Raise InvalidArgumentError unless 1 <= least <= most <= REPLICAS_MAX; most 0 is no limit."""
+    if not 1 <= least <= REPLICAS_MAX or not (most == 0 or least <= most <= REPLICAS_MAX):
+        raise InvalidArgumentError(
+            f"{owner}: replicas_min {least} and replicas_max {most} must satisfy "
+            f"1 <= min <= max <= {REPLICAS_MAX} (max 0: no limit)",
+            reason="invalid_replicas",
         )
 
 

@@ -1,18 +1,18 @@
 """A Demand: the rate of one session that one device type must cover, and what its SLO allows.
 
 The SLO is reduced by what the device does not control (network, pre- and post-processing) before
-the paper's rules see it, and every search looks at every batch: profiles are not monotone
-(nexus.md 2.1 and 3).
+the paper's rules see it. No profile is taken to be monotone (batch_table.py).
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nexus.core.device import DeviceSpec
 from nexus.core.names import SessionName
 from nexus.core.profile import Profile
 from nexus.core.session import Session
 from nexus.core.units import US_PER_S, ms_from_us
+from nexus.scheduler.batch_table import BatchTable, batch_table
 
 BATCH_EPSILON = 1e-6
 """``ceil(duty * rate)`` forgives this much: 8.0000001 requests are 8, not a batch of 9."""
@@ -22,17 +22,20 @@ BATCH_EPSILON = 1e-6
 class Demand:
     """``rate`` items/s of ``session``, on the device type of ``profile``.
 
-    ``budget_us`` is what is left of the SLO for waiting and executing. ``cheapest[b]`` is the batch
-    size >= b of least latency (entry 0 is unused): running a smaller batch as a larger one is
-    allowed, and sometimes faster. ``batch`` is the saturating batch size, 0 when none is feasible.
+    ``budget_us`` is what is left of the SLO for waiting and executing. ``batch`` is the saturating
+    batch size, 0 when none is feasible. Besides the profile's memory, which every session of the
+    model shares, a demand may need ``shared_memory_bytes`` that all demands on a device with the
+    same ``shared_memory_key`` have in common: the layers of a prefix group.
     """
 
     session: Session
     rate: float
     profile: Profile
     budget_us: int
-    cheapest: tuple[int, ...]
+    table: BatchTable
     batch: int
+    shared_memory_key: str = ""
+    shared_memory_bytes: int = 0
 
     @property
     def name(self) -> SessionName:
@@ -40,9 +43,14 @@ class Demand:
         return self.session.name
 
     @property
+    def cheapest(self) -> tuple[int, ...]:
+        """``cheapest[b]``: the batch size >= b of least latency; entry 0 is unused."""
+        return self.table.cheapest
+
+    @property
     def batch_limit(self) -> int:
         """The largest batch size allowed by profile and model."""
-        return len(self.cheapest) - 1
+        return self.table.limit
 
     @property
     def throughput(self) -> float:
@@ -52,7 +60,8 @@ class Demand:
     def batch_for(self, duty_cycle_us: int) -> int:
         """The batch size that keeps up with the rate in this duty cycle; 0 when none does."""
         wanted = max(1, math.ceil(duty_cycle_us * self.rate / US_PER_S - BATCH_EPSILON))
-        return self.cheapest[wanted] if wanted <= self.batch_limit else 0
+        cheapest = self.table.cheapest
+        return cheapest[wanted] if wanted < len(cheapest) else 0
 
     def gather_us(self, batch: int) -> int:
         """How long ``batch`` items take to arrive; rounded down, so that the rate is covered."""
@@ -60,7 +69,16 @@ class Demand:
 
     def at_rate(self, rate: float) -> "Demand":
         """The same session at another rate."""
-        return replace(self, rate=rate)
+        return Demand(  # much faster than dataclasses.replace, and called for every session
+            session=self.session,
+            rate=rate,
+            profile=self.profile,
+            budget_us=self.budget_us,
+            table=self.table,
+            batch=self.batch,
+            shared_memory_key=self.shared_memory_key,
+            shared_memory_bytes=self.shared_memory_bytes,
+        )
 
 
 def make_demand(
@@ -70,25 +88,24 @@ def make_demand(
     assert rate > 0, (session.name, rate)
     overhead_us = network_us + profile.preprocess_us + profile.postprocess_us
     budget_us = session.slo_us - overhead_us
-    limit = min(profile.max_batch, batch_cap)
+    table = batch_table(profile, min(profile.max_batch, batch_cap))
     return Demand(
         session=session,
         rate=rate,
         profile=profile,
         budget_us=budget_us,
-        cheapest=_cheapest_batches(profile, limit),
-        batch=saturating_batch(profile, budget_us, limit),
+        table=table,
+        batch=saturating_batch(table, budget_us),
     )
 
 
-def saturating_batch(profile: Profile, budget_us: int, limit: int) -> int:
+def saturating_batch(table: BatchTable, budget_us: int) -> int:
     """The paper's B: the best throughput with 2 l(B) <= budget; 0 when no batch size has it.
 
     A request that just missed a batch waits for that one and is executed in the next. Where
     throughput grows with the batch, as the paper assumes, this is the largest feasible batch size.
     """
-    feasible = [b for b in range(1, limit + 1) if 2 * profile.latency_us(b) <= budget_us]
-    return max(feasible, key=lambda b: (profile.throughput(b), b), default=0)
+    return table.saturating(budget_us // 2)
 
 
 def infeasible_reason(demand: Demand, device: DeviceSpec) -> str:
@@ -111,13 +128,3 @@ def infeasible_reason(demand: Demand, device: DeviceSpec) -> str:
     )
     factor_text = f"2 l({fastest}) > {ms_from_us(budget_us):g} ms"
     return f"l({fastest}) = {latency_ms:g} ms, {factor_text}{overhead}"
-
-
-def _cheapest_batches(profile: Profile, limit: int) -> tuple[int, ...]:
-    cheapest = [0] * (limit + 1)
-    best = limit
-    for batch in range(limit, 0, -1):
-        if profile.latency_us(batch) <= profile.latency_us(best):
-            best = batch
-        cheapest[batch] = best
-    return tuple(cheapest)

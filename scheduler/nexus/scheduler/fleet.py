@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from nexus.core.device import DeviceSpec
 from nexus.core.names import DeviceType, SessionName
 from nexus.scheduler.demand import Demand
-from nexus.scheduler.packing import Node, fit_any, pack_device
+from nexus.scheduler.node import Node, together
+from nexus.scheduler.packing import pack_device
 
 SQUEEZE_STEPS = 7
 """Bisections of the common factor: it is found to within 1 %."""
@@ -158,7 +159,7 @@ def _grown(node: Node, factor_max: float) -> Node:
     for _ in range(GROW_STEPS):
         middle = (low + high) / 2
         demands = tuple(demand.at_rate(demand.rate * middle) for demand in node.demands)
-        grown = fit_any(demands, node.device, node.occupancy_min)
+        grown = together(demands, node.device, node.duty_cycle_us)
         if grown is not None:
             low, best = middle, grown
         else:

@@ -12,7 +12,7 @@ from nexus.core.names import SessionName
 from nexus.core.plan import BackendPlan
 from nexus.scheduler.demand import BATCH_EPSILON, Demand
 from nexus.scheduler.fleet import Choice, Fleet, covered, pack_fleet
-from nexus.scheduler.packing import Node, fit, fit_any, memory_fits, residue_node, saturate
+from nexus.scheduler.node import Node, alone_node, together
 
 
 def retained_fleet(
@@ -32,7 +32,7 @@ def retained_fleet(
         node
         for plan, demands in zip(previous, shares, strict=True)
         if plan.device in types
-        and (node := _refit(demands, types[plan.device], search=search)) is not None
+        and (node := _refit(demands, types[plan.device], plan.duty_cycle_us)) is not None
     ]
     rates = covered(kept)
     left = [_left(choice, rates.get(choice.name, 0.0)) for choice in choices]
@@ -73,29 +73,15 @@ def _on_device(choice: Choice | None, device: str) -> Demand | None:
     return next((demand for demand in demands if demand.profile.device == device), None)
 
 
-def _refit(demands: tuple[Demand, ...], device: DeviceSpec, *, search: bool) -> Node | None:
+def _refit(demands: tuple[Demand, ...], device: DeviceSpec, cycle_us: int) -> Node | None:
     """The demands on one device; the cheapest are evicted until the rest fits."""
-    singles = [_alone(demand, device) for demand in demands]
-    while len(singles) > 1:
-        members = tuple(single.demands[0] for single in singles)
-        occupancy_min = sum(single.occupancy_min for single in singles)
-        shortest_us = min(single.duty_cycle_us for single in singles)
-        node = None
-        if memory_fits(members, device):
-            node = fit(members, shortest_us, device, occupancy_min)
-            if node is None and search:
-                node = fit_any(members, device, occupancy_min)
+    while len(demands) > 1:
+        node = together(demands, device, cycle_us)
         if node is not None:
             return node
-        singles.remove(min(singles, key=lambda single: single.occupancy_min))
-    return singles[0] if singles else None
-
-
-def _alone(demand: Demand, device: DeviceSpec) -> Node:
-    """The demand on a device of its own, at most as much of it as one device does."""
-    if demand.rate >= demand.throughput * (1 - BATCH_EPSILON):
-        return saturate(demand.at_rate(demand.throughput), device)[0][0]
-    return residue_node(demand, device)
+        cheapest = min(demands, key=lambda demand: alone_node(demand, device).occupancy_min)
+        demands = tuple(demand for demand in demands if demand is not cheapest)
+    return alone_node(demands[0], device) if demands else None
 
 
 def _left(choice: Choice, rate: float) -> Choice | None:

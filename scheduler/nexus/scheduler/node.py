@@ -1,0 +1,190 @@
+"""A Node: one device and the sessions it runs, at their batch sizes and duty cycle.
+
+A duty cycle d and batch sizes b_i are feasible together when
+
+    sum of l_i(b_i) <= d          the work of a cycle fits the cycle
+    b_i >= d * rate_i             every session's rate is covered
+    d + l_i(b_i) <= budget_i      who just missed a batch is still in time
+    sum of memory <= memory       weights once per model
+
+Every node made here satisfies all four; nothing relies on latency growing with the batch.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from nexus.core.device import DeviceSpec
+from nexus.core.names import PoolName
+from nexus.core.plan import BackendPlan, Placement
+from nexus.scheduler.demand import BATCH_EPSILON, Demand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """``batches[i]`` is the batch size of ``demands[i]``.
+
+    ``occupancy_min`` is the sum of what each demand would occupy alone at best: no merge comes
+    below it, but for the rounding of cycles to microseconds. A member of a ``pool`` has its share of the pool's sessions (ADR 0020). ``settled``
+    nodes run as the last plan had them, slack spent and all (retention.py).
+    """
+
+    device: DeviceSpec
+    demands: tuple[Demand, ...]
+    batches: tuple[int, ...]
+    duty_cycle_us: int
+    occupancy_min: float
+    pool: PoolName | None = None
+    settled: bool = False
+    execute_us: int = field(init=False, compare=False)
+    """The work of one duty cycle."""
+
+    def __post_init__(self) -> None:
+        """Add the work up once: best fit asks for it of every node it looks at."""
+        work_us = 0
+        for demand, batch in zip(self.demands, self.batches, strict=True):
+            work_us += demand.profile.latencies_us[batch - 1]
+        object.__setattr__(self, "execute_us", work_us)
+
+    @property
+    def occupancy(self) -> float:
+        """The share of the duty cycle spent executing."""
+        return self.execute_us / self.duty_cycle_us
+
+
+def saturate(demand: Demand, device: DeviceSpec) -> tuple[list[Node], Demand | None]:
+    """Whole devices for as much of the rate as fills them, and the residue, if any."""
+    assert demand.batch, f"{demand.name} is infeasible"
+    throughput = demand.throughput
+    count = int(demand.rate / throughput + BATCH_EPSILON)
+    left = demand.rate - count * throughput
+    residue = demand.at_rate(left) if left > BATCH_EPSILON * throughput else None
+    return [saturated_node(demand, device)] * count, residue
+
+
+def saturated_node(demand: Demand, device: DeviceSpec) -> Node:
+    """A device that does nothing but this session, as much of it as it can."""
+    return Node(
+        device=device,
+        demands=(demand.at_rate(demand.throughput),),
+        batches=(demand.batch,),
+        duty_cycle_us=demand.profile.latency_us(demand.batch),
+        occupancy_min=1.0,
+    )
+
+
+def residue_node(residue: Demand, device: DeviceSpec) -> Node:
+    """A device for a residue alone, at the batch size that occupies least of it."""
+    batch, duty_cycle_us = residue.table.alone(residue.rate, residue.budget_us)
+    assert batch, f"{residue.name}: a residue below T always fits a device"
+    return Node(
+        device=device,
+        demands=(residue,),
+        batches=(batch,),
+        duty_cycle_us=duty_cycle_us,
+        occupancy_min=residue.profile.latencies_us[batch - 1] / duty_cycle_us,
+    )
+
+
+def alone_node(demand: Demand, device: DeviceSpec) -> Node:
+    """The demand on a device of its own, at most as much of it as one device does."""
+    if demand.rate >= demand.throughput * (1 - BATCH_EPSILON):
+        return saturated_node(demand, device)
+    return residue_node(demand, device)
+
+
+def fit(
+    demands: tuple[Demand, ...], duty_cycle_us: int, device: DeviceSpec, occupancy_min: float
+) -> Node | None:
+    """The demands together on one device at this duty cycle, or None when they do not fit."""
+    batches = []
+    work_us = 0
+    for demand in demands:
+        batch = demand.batch_for(duty_cycle_us)
+        if not batch:
+            return None
+        latency_us = demand.profile.latencies_us[batch - 1]
+        work_us += latency_us
+        if work_us > duty_cycle_us or duty_cycle_us + latency_us > demand.budget_us:
+            return None
+        batches.append(batch)
+    return Node(
+        device=device,
+        demands=demands,
+        batches=tuple(batches),
+        duty_cycle_us=duty_cycle_us,
+        occupancy_min=occupancy_min,
+    )
+
+
+def together(
+    demands: tuple[Demand, ...], device: DeviceSpec, cycle_us: int | None = None
+) -> Node | None:
+    """The demands on one device, or None when they do not fit it.
+
+    The duty cycle is the shortest of what each would have alone; if that does not do, ``cycle_us``,
+    a cycle in which they have been together before.
+    """
+    singles = [alone_node(demand, device) for demand in demands]
+    if not memory_fits(demands, device):
+        return None
+    occupancy_min = sum(single.occupancy_min for single in singles)
+    shortest_us = min(single.duty_cycle_us for single in singles)
+    node = fit(demands, shortest_us, device, occupancy_min)
+    if node is None and cycle_us is not None:
+        node = fit(demands, cycle_us, device, occupancy_min)
+    return node
+
+
+def merge(node: Node, other: Node) -> Node | None:
+    """Both nodes on one device, or None: the paper's merge, at the shorter of the duty cycles.
+
+    Two shares of one session are never merged: they were put apart for a reason.
+    """
+    demands = node.demands + other.demands
+    if len({demand.session.name for demand in demands}) < len(demands):
+        return None
+    if not memory_fits(demands, node.device):
+        return None
+    shorter_us = min(node.duty_cycle_us, other.duty_cycle_us)
+    return fit(demands, shorter_us, node.device, node.occupancy_min + other.occupancy_min)
+
+
+def memory_fits(demands: Iterable[Demand], device: DeviceSpec) -> bool:
+    """Whether the models of the demands fit the device together; weights count once a model."""
+    return not device.memory_bytes or memory_bytes(demands) <= device.memory_bytes
+
+
+def memory_bytes(demands: Iterable[Demand]) -> int:
+    """Memory of the distinct models of the demands, and of what groups of them share, once."""
+    sizes: dict[str, int] = {}
+    shared: dict[str, int] = {}
+    for demand in demands:
+        sizes[demand.profile.model] = demand.profile.memory_bytes
+        if demand.shared_memory_key:
+            shared[demand.shared_memory_key] = demand.shared_memory_bytes
+    return sum(sizes.values()) + sum(shared.values())
+
+
+def as_backend_plan(node: Node, backend: str = "") -> BackendPlan:
+    """The node in the words of the plan."""
+    placements = tuple(
+        Placement(
+            session=demand.name,
+            model=demand.session.model,
+            slo_us=demand.session.slo_us,
+            batch=batch,
+            rate=demand.rate,
+            latency_us=demand.profile.latency_us(batch),
+            memory_bytes=demand.profile.memory_bytes,
+            pool=node.pool,
+        )
+        for demand, batch in zip(node.demands, node.batches, strict=True)
+    )
+    return BackendPlan(
+        backend=backend,
+        device=node.device.type,
+        duty_cycle_us=node.duty_cycle_us,
+        occupancy=node.occupancy,
+        placements=placements,
+        memory_bytes=memory_bytes(node.demands),
+    )
