@@ -24,6 +24,8 @@ class Placement:
     owner dispatches the session here (ADR 0020); None: the session is local, and every frontend
     does. A ``spare`` is loaded but not counted on: its rate is 0 though it is not on its way out.
     The owner of a pool uses a spare when the others cannot keep up; a local spare is not routed.
+    A deferred batch starts ``slack_us`` before its last moment: where sessions share a pool, it may
+    then have to wait for another's.
 
     Placements of one backend with the same ``group`` are batched together, by deadline; each of
     them has the ``batch`` and ``latency_us`` of the whole group. The group's l(b) is the profile of
@@ -41,6 +43,7 @@ class Placement:
     pool: PoolName | None = None
     spare: bool = False
     group: str | None = None
+    slack_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

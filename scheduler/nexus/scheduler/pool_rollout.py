@@ -196,6 +196,7 @@ class _PoolRollout:
             rate=self.target.rate(session),
             latencies_us=measured.latencies_us,
             overhead_us=measured.preprocess_us + measured.postprocess_us,
+            slack_us=placement.slack_us,
         )
 
     def _members(self, sessions: Sequence[SessionName]) -> tuple[PoolMember, ...]:
