@@ -31,10 +31,20 @@ DOTS_MAX = 24
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line: points (x, y) in order of x; a y that is not a number breaks it."""
+    """One line through (x, y), in order of x; a y that is not a number breaks it."""
 
     name: str
-    points: tuple[tuple[float, float], ...]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """As many y as x, or it is a programmer's error."""
+        assert len(self.x) == len(self.y), self.name
+
+    @property
+    def points(self) -> tuple[tuple[float, float], ...]:
+        """The pairs."""
+        return tuple(zip(self.x, self.y, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
