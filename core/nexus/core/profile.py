@@ -5,6 +5,7 @@ here looks at every batch and never bisects.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.names import DeviceType, ModelName
@@ -17,6 +18,8 @@ class Profile:
 
     ``memory_bytes`` is weights plus activations at ``max_batch``; ``load_us`` the time to make the
     model resident. ``preprocess_us`` and ``postprocess_us`` are per item, outside the device.
+    ``deviations_us[b - 1]``, where measured, is the standard deviation of a batch's time, of which
+    l(b) is then the 95th percentile: nobody plans by it, but simulated devices vary by it.
     """
 
     model: ModelName
@@ -26,12 +29,19 @@ class Profile:
     preprocess_us: int = 0
     postprocess_us: int = 0
     load_us: int = 0
+    deviations_us: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise InvalidArgumentError on an empty profile or a latency that is not positive."""
         if not self.latencies_us:
             raise InvalidArgumentError(
                 f"profile of {self.model!r} on {self.device!r} has no rows",
+                reason="malformed_profile",
+            )
+        if self.deviations_us and len(self.deviations_us) != len(self.latencies_us):
+            raise InvalidArgumentError(
+                f"profile of {self.model!r} on {self.device!r}: {len(self.deviations_us)} "
+                f"deviations for {len(self.latencies_us)} batches",
                 reason="malformed_profile",
             )
         for batch, latency_us in enumerate(self.latencies_us, start=1):
@@ -67,7 +77,13 @@ class Profile:
     @property
     def best_throughput(self) -> float:
         """Max over b of b / l(b): the device's limit for this model, SLO ignored."""
-        return max(self.throughput(batch) for batch in range(1, self.max_batch + 1))
+        return _best_throughput(self.latencies_us)
+
+
+@lru_cache(maxsize=8192)
+def _best_throughput(latencies_us: tuple[int, ...]) -> float:
+    """Remembered: a planner asks for it once for each of thousands of sessions."""
+    return max(b * US_PER_S / latency_us for b, latency_us in enumerate(latencies_us, start=1))
 
 
 def linear_profile(
