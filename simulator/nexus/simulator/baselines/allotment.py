@@ -5,12 +5,13 @@ Each session gets a share of the cluster proportional to its rate and inversely 
 highest throughput on one device, whatever it must share that device with.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from nexus.core.names import QueryName, StageName
 from nexus.scheduler.scenario import Scenario
 from nexus.scheduler.split import even_split
 from nexus.simulator.baselines.duty_cycle_devices import Slot
+from nexus.simulator.baselines.item import Line
 from nexus.simulator.baselines.situation import Situation, throughput
 
 SHARE_EPSILON = 1e-9
@@ -21,11 +22,13 @@ def even_splits(scenario: Scenario) -> dict[QueryName, dict[StageName, int]]:
     return {entry.query.name: even_split(entry.query) for entry in scenario.queries}
 
 
-def shares(situation: Situation) -> list[float]:
+def shares(situation: Situation, leave_out: Collection[Line] = ()) -> list[float]:
     """How many devices each session is to have; they sum to all there are."""
     needs = [
-        served.rate / throughput(served.table, served.saturating_batch())
-        for served in situation.served
+        0.0
+        if line in leave_out
+        else served.rate / throughput(served.table, served.saturating_batch())
+        for line, served in enumerate(situation.served)
     ]
     scale = len(situation.devices) / max(sum(needs), SHARE_EPSILON)
     return [need * scale for need in needs]
@@ -52,9 +55,9 @@ def fill(amounts: Sequence[float], bins: Sequence[float]) -> list[list[tuple[int
     return filled
 
 
-def oblivious_slots(situation: Situation) -> list[list[Slot]]:
+def oblivious_slots(situation: Situation, leave_out: Collection[Line] = ()) -> list[list[Slot]]:
     """Each device's sessions: its share of their rates, and the batch each would have alone."""
-    amounts = shares(situation)
+    amounts = shares(situation, leave_out)
     parts = fill(amounts, [1.0] * len(situation.devices))
     return [
         [

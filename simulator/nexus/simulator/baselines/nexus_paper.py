@@ -18,7 +18,6 @@ Simplified: no epochs (the plan is for the declared rates), no network in the ea
 deadline, ideal frontends.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nexus.core.profile import Profile
@@ -28,9 +27,10 @@ from nexus.simulator.baselines.allotment import even_splits, oblivious_slots
 from nexus.simulator.baselines.analysed_splits import analysed_splits
 from nexus.simulator.baselines.arrangement import Arrangement, ArrangeSettings
 from nexus.simulator.baselines.drop_rules import early, lazy
-from nexus.simulator.baselines.duty_cycle_devices import DutyCycleDevices, Slot
+from nexus.simulator.baselines.duty_cycle_devices import DutyCycleDevices
 from nexus.simulator.baselines.planned_slots import paper_plan
-from nexus.simulator.baselines.situation import Situation, situation_of, uniform_devices
+from nexus.simulator.baselines.prefix_groups import grouped
+from nexus.simulator.baselines.situation import uniform_devices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,23 +47,20 @@ class NexusParts:
         """Plan the scenario with these parts."""
         if not self.overlap:
             scenario = without_overlap(scenario)
-        if not self.squishy:
-            return self._oblivious(scenario)
-        planner = replace(NEXUS, split=replace(NEXUS.split, even=not self.query_analysis))
-        plan = paper_plan(scenario, planner, all_devices=settings.all_devices)
-        situation = situation_of(scenario, plan.planned.splits, plan.devices)
-        slots = plan.slots(situation)
-        return self._arranged(situation, slots)
-
-    def _oblivious(self, scenario: Scenario) -> Arrangement:
         splits = analysed_splits(scenario) if self.query_analysis else even_splits(scenario)
-        situation = situation_of(scenario, splits, uniform_devices(scenario))
-        return self._arranged(situation, oblivious_slots(situation))
-
-    def _arranged(self, situation: Situation, slots: Sequence[Sequence[Slot]]) -> Arrangement:
+        groups = settings.prefix_groups if self.prefix else ()
+        parts = grouped(scenario, splits, groups)
+        if self.squishy:
+            plan = paper_plan(parts.scenario, NEXUS, all_devices=settings.all_devices)
+            situation = replace(parts.situation, devices=plan.devices)
+            slots = plan.slots(situation)
+        else:
+            situation = replace(parts.situation, devices=uniform_devices(scenario))
+            slots = oblivious_slots(situation, leave_out=parts.joined)
         drop = early if self.early_drop else lazy
         return Arrangement(
-            situation=situation, policy=lambda: DutyCycleDevices(situation, slots, drop)
+            situation=situation,
+            policy=lambda: DutyCycleDevices(situation, slots, drop, parts.joined),
         )
 
 

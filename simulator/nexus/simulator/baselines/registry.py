@@ -12,7 +12,7 @@ from nexus.simulator.baselines import (
     symphony,
     tf_serving,
 )
-from nexus.simulator.baselines.arrangement import Arrange, ArrangeSettings
+from nexus.simulator.baselines.arrangement import Arrange, Arrangement, ArrangeSettings
 from nexus.simulator.baselines.baseline_run import run_arrangement
 from nexus.simulator.baselines.nexus_paper import NexusParts
 from nexus.simulator.report import SimulationReport
@@ -20,6 +20,7 @@ from nexus.simulator.simulated_cluster import SimulationSettings
 
 ARRANGE: Mapping[str, Arrange] = {
     "nexus-paper": NexusParts().arrange,
+    "nexus-paper-without-prefix": NexusParts(prefix=False).arrange,
     "nexus-paper-without-squishy": NexusParts(squishy=False).arrange,
     "nexus-paper-without-early-drop": NexusParts(early_drop=False).arrange,
     "nexus-paper-without-overlap": NexusParts(overlap=False).arrange,
@@ -35,28 +36,38 @@ ARRANGE: Mapping[str, Arrange] = {
 BASELINES: tuple[str, ...] = tuple(ARRANGE)
 
 
-def simulate_baseline(
-    scenario: Scenario,
-    name: str,
-    settings: SimulationSettings | None = None,
-    *,
-    all_devices: bool = True,
-    partial_answers: bool = False,
-) -> SimulationReport:
-    """Simulate ``scenario`` under the named baseline.
-
-    ``all_devices``: a planning baseline uses the whole of a fixed cluster, as a search for the
-    highest rate must let it; False: what its plan for the given rates needs. ``partial_answers``:
-    a query goes on when an item below its roots is lost, as in this cluster; the paper's fail.
+def arrange_baseline(
+    scenario: Scenario, name: str, settings: ArrangeSettings | None = None
+) -> Arrangement:
+    """Set the named baseline up for a scenario; it may run it, and the same at other rates.
 
     Raises:
         InvalidArgumentError: there is no such baseline, or it cannot serve such a scenario.
-        LedgerError: an invariant broke.
     """
     if name not in ARRANGE:
         raise InvalidArgumentError(
             f"baseline {name!r} is not known; the baselines are {', '.join(BASELINES)}",
             reason="unknown_policy",
         )
-    arrangement = ARRANGE[name](scenario, ArrangeSettings(all_devices=all_devices))
+    return ARRANGE[name](scenario, settings or ArrangeSettings())
+
+
+def simulate_baseline(
+    scenario: Scenario,
+    name: str,
+    settings: SimulationSettings | None = None,
+    *,
+    arrange: ArrangeSettings | None = None,
+    partial_answers: bool = False,
+) -> SimulationReport:
+    """Simulate ``scenario`` under the named baseline, by default on the whole of a fixed cluster.
+
+    ``partial_answers``: a query goes on when an item below its roots is lost, as it does in this
+    cluster; the paper's, and with it the baselines', fails.
+
+    Raises:
+        InvalidArgumentError: there is no such baseline, or it cannot serve such a scenario.
+        LedgerError: an invariant broke.
+    """
+    arrangement = arrange_baseline(scenario, name, arrange)
     return run_arrangement(arrangement, scenario, name, settings, partial_answers=partial_answers)

@@ -88,14 +88,16 @@ def saturating_batch(table: LatencyTable, budget_us: int, factor: float) -> int:
 def situation_of(scenario: Scenario, splits: Splits, devices: tuple[DeviceType, ...]) -> Situation:
     """The scenario's sessions, then the stages of its queries under ``splits``."""
     served = [
-        _served(scenario, entry.session.name, entry.session.model, entry.session.slo_us, entry.rate)
+        served_of(
+            scenario, entry.session.name, entry.session.model, entry.session.slo_us, entry.rate
+        )
         for entry in scenario.sessions
     ]
     for asked in scenario.queries:
         query, budgets = asked.query, splits[asked.query.name]
         rates = stage_rates(query, asked.rate, {})
         served += (
-            _served(
+            served_of(
                 scenario,
                 stage_session_name(query.name, stage.name),
                 stage.model,
@@ -122,9 +124,10 @@ def uniform_devices(scenario: Scenario) -> tuple[DeviceType, ...]:
     return (scenario.devices[0].type,) * scenario.devices[0].count
 
 
-def _served(
+def served_of(
     scenario: Scenario, name: SessionName, model_name: ModelName, slo_us: int, rate: float
 ) -> Served:
+    """A session of ``model_name`` with this budget (us) and rate (items/s)."""
     model = next(model for model in scenario.models if model.name == model_name)
     profiles = {
         d.type: model.profiles[d.type] for d in scenario.devices if d.type in model.profiles
