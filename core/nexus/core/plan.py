@@ -77,6 +77,7 @@ class Plan:
     publishing leader's fencing number. ``splits`` gives each query stage's budget in us;
     ``devices_needed`` what the load asks for, which may exceed what exists; ``unmet`` is the rate
     (items/s) of each session that the devices at hand do not cover: admission refuses it.
+    ``replanning`` says what spoke for going on from the last plan, or against it.
     """
 
     version: int = 0
@@ -88,6 +89,7 @@ class Plan:
     devices_needed: Mapping[DeviceType, int] = field(default_factory=dict)
     unmet: Mapping[SessionName, float] = field(default_factory=dict)
     lower_bound: Mapping[DeviceType, float] = field(default_factory=dict)
+    replanning: str = ""
 
     def backend_plan(self, backend: str) -> BackendPlan | None:
         """What the named backend must do, or None when the plan does not use it."""

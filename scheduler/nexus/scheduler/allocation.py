@@ -69,11 +69,15 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """The pools, the devices outside them, and how many devices more the rest would take."""
+    """The pools, the devices outside them, and how many devices more the rest would take.
+
+    ``why`` says what spoke for it and against the alternative, if there was one (hysteresis.py).
+    """
 
     pools: tuple[PlannedPool, ...]
     own: tuple[Node, ...]
     missing: Mapping[DeviceType, int]
+    why: str = ""
 
     @property
     def nodes(self) -> tuple[Node, ...]:

@@ -14,7 +14,7 @@ from nexus.core.profile import Profile
 from nexus.core.units import US_PER_S
 
 TABLES_MAX = 8192
-"""Tables kept; a cluster has one for each model and device type, and for each correction of them."""
+"""Tables kept: one for each model and device type, and for each correction of its profile."""
 
 
 @dataclass(frozen=True, slots=True)

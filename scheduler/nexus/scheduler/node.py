@@ -24,8 +24,9 @@ class Node:
     """``batches[i]`` is the batch size of ``demands[i]``.
 
     ``occupancy_min`` is the sum of what each demand would occupy alone at best: no merge comes
-    below it, but for the rounding of cycles to microseconds. A member of a ``pool`` has its share of the pool's sessions (ADR 0020). ``settled``
-    nodes run as the last plan had them, slack spent and all (retention.py).
+    below it, but for the rounding of cycles to microseconds. A member of a ``pool`` is never
+    merged: its duty cycle says how busy it is, and is kept by nobody (ADR 0020). ``settled`` nodes
+    run as the last plan had them, slack spent and all (retention.py).
     """
 
     device: DeviceSpec

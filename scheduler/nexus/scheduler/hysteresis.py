@@ -1,0 +1,98 @@
+"""Whether packing afresh is worth the movement: a plan in force is left only for a cheaper one.
+
+A fresh plan takes the fewest devices and moves nearly everything; the plan that goes on from the
+one in force moves little. The fresh one is taken when
+
+    price of the devices saved  x  the time until the next epoch  >  price of the time spent loading
+
+(Nexus section 6.1). It is not even made when that is out of the question: at ten thousand sessions
+making it is what costs most.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from nexus.core.units import US_PER_S
+from nexus.scheduler.allocation import Allocation
+from nexus.scheduler.node import Node
+from nexus.scheduler.placement import LOAD_US_UNKNOWN
+
+ALWAYS_TRIED_NODES = 64
+"""Up to so many devices a fresh plan is always made: it is cheap, and may move next to nothing."""
+MOVED_SHARE_MIN = 0.25
+"""Of the models on many devices a fresh plan moves at least this share (ADR 0022)."""
+
+Fresh = Callable[[], Allocation]
+Movement = Callable[[Allocation], float]
+"""The microseconds of loading that going over to an allocation costs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was compared. Prices are a device's times their number; ``fresh`` None: not made."""
+
+    kept: float
+    horizon_us: int
+    fresh: float | None = None
+    movement_us: float = 0.0
+    """What the fresh plan moves beyond what the kept one does, at a device of price 1."""
+
+    @property
+    def pays(self) -> bool:
+        """Whether the fresh plan is to be taken."""
+        if self.fresh is None:
+            return False
+        return (self.kept - self.fresh) * self.horizon_us > self.movement_us
+
+    def sentence(self) -> str:
+        """For people: the numbers behind the decision."""
+        if self.fresh is None:
+            return f"going on costs {self.kept:g}; planning afresh could not pay"
+        saved = self.kept - self.fresh
+        text = f"going on costs {self.kept:g}, planning afresh {self.fresh:g}"
+        if saved <= 0:
+            return f"{text}: kept"
+        return (
+            f"{text}: {saved:g} x {self.horizon_us / US_PER_S:g} s saved, "
+            f"{self.movement_us / US_PER_S:.1f} s of loading: {'taken' if self.pays else 'kept'}"
+        )
+
+
+def cheaper(kept: Allocation, fresh: Fresh, movement: Movement, horizon_us: int) -> Allocation:
+    """The allocation to take, with the reason; ``horizon_us`` is how long a plan is good for."""
+    going_on = price(kept.nodes)
+    if kept.complete and not worth_making(kept.nodes, horizon_us):
+        return replace(kept, why=Verdict(kept=going_on, horizon_us=horizon_us).sentence())
+    made = fresh()
+    if not kept.complete:
+        return replace(made, why="what was there before does not suffice: planned afresh")
+    if not made.complete:
+        return kept
+    verdict = Verdict(
+        kept=going_on,
+        fresh=price(made.nodes),
+        horizon_us=horizon_us,
+        movement_us=movement(made) - movement(kept),
+    )
+    return replace(made if verdict.pays else kept, why=verdict.sentence())
+
+
+def worth_making(kept: Sequence[Node], horizon_us: int) -> bool:
+    """Whether a fresh plan might pay: even one that wasted nothing would have to move models."""
+    cheapest = min((node.device.price for node in kept), default=0.0)
+    most = price(kept) - sum(node.device.price * node.occupancy_min for node in kept)
+    if most < cheapest:
+        return False
+    if len(kept) <= ALWAYS_TRIED_NODES:
+        return True
+    loading_us = sum(
+        node.device.price * (demand.profile.load_us or LOAD_US_UNKNOWN)
+        for node in kept
+        for demand in node.demands
+    )
+    return most * horizon_us > MOVED_SHARE_MIN * loading_us
+
+
+def price(nodes: Sequence[Node]) -> float:
+    """What the devices cost together."""
+    return sum(node.device.price for node in nodes)
