@@ -25,8 +25,9 @@ class Node:
 
     ``occupancy_min`` is the sum of what each demand would occupy alone at best: no merge comes
     below it, but for the rounding of cycles to microseconds. A member of a ``pool`` is never
-    merged: its duty cycle says how busy it is, and is kept by nobody (ADR 0020). ``settled`` nodes
-    run as the last plan had them, slack spent and all (retention.py).
+    merged: its duty cycle says how busy it is, and is kept by nobody (ADR 0020); its batches start
+    ``slack_us`` before their last moment. ``settled`` nodes run as the last plan had them, slack
+    spent and all (retention.py).
     """
 
     device: DeviceSpec
@@ -35,6 +36,7 @@ class Node:
     duty_cycle_us: int
     occupancy_min: float
     pool: PoolName | None = None
+    slack_us: int = 0
     settled: bool = False
     execute_us: int = field(init=False, compare=False)
     """The work of one duty cycle."""
@@ -178,6 +180,7 @@ def as_backend_plan(node: Node, backend: str = "") -> BackendPlan:
             latency_us=demand.profile.latency_us(batch),
             memory_bytes=demand.profile.memory_bytes,
             pool=node.pool,
+            slack_us=node.slack_us,
         )
         for demand, batch in zip(node.demands, node.batches, strict=True)
     )

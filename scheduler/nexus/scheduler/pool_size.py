@@ -3,13 +3,16 @@
 The batches of a pool's N devices are staggered: one of them is free every l / N. A request is in
 time when the batch that it opens is gathered, waits for the next device and is executed:
 
-    (b - 1) / rate  +  blocking * l / N  +  l(b)  <=  budget
+    (b - 1) / rate  +  wait  +  l(b)  <=  budget,    wait = l / N for one session
 
 where l is the mean latency of the pool's batches, by work. With one session that is about
-(1 + 2 / N) l(b) instead of the 2 l(b) of devices that know nothing of each other. A pool smooths
-out chance, too: what must be kept free is ``margin`` times the variation of the work that arrives
-within an SLO, which falls with the root of the number of items; a device alone must keep free the
-headroom of the settings.
+(1 + 2 / N) l(b) instead of the 2 l(b) of devices that know nothing of each other. The batches of
+several sessions come at random and collide: with as many sessions as devices they wait up to l,
+and must be started that much before their last moment (``slack_us``).
+
+A pool smooths out chance, too: what must be kept free is ``margin`` times the variation of the work
+that arrives within an SLO, which falls with the root of the number of items; a device alone must
+keep free the headroom of the settings.
 """
 
 import math
@@ -19,10 +22,8 @@ from functools import lru_cache
 
 from nexus.core.units import US_PER_S
 from nexus.scheduler.demand import Demand
-from nexus.scheduler.settings import PoolSettings
+from nexus.scheduler.settings import POOL_DEVICES_MIN, PoolSettings
 
-DEVICES_MIN = 2
-"""A pool of one device would lose by deferring (ADR 0020)."""
 EFFICIENCY_MIN = 0.5
 """However few and uneven the items, half of a pool's time is of use."""
 TARGET_GATHER = 0.5
@@ -34,7 +35,8 @@ class PoolFit:
     """``demands`` on ``size`` devices: ``batches[i]`` is the batch to fill of ``demands[i]``.
 
     ``busy`` is how many devices they keep busy on average, ``needed`` how many that takes with
-    what must be kept free; ``needed`` <= ``size`` when the pool covers all rates.
+    what must be kept free; ``needed`` <= ``size`` when the pool covers all rates. Batches start
+    ``slack_us`` before their last moment.
     """
 
     demands: tuple[Demand, ...]
@@ -42,6 +44,7 @@ class PoolFit:
     size: int
     busy: float
     needed: float
+    slack_us: int = 0
 
     @property
     def load(self) -> float:
@@ -80,7 +83,7 @@ def smallest_fit(demands: Sequence[Demand], rules: PoolRules, size_max: int) -> 
 
     More devices need less of each (larger batches, less chance), so the search may bisect.
     """
-    low = DEVICES_MIN
+    low = POOL_DEVICES_MIN
     most = fit_on(demands, size_max, rules) if size_max >= low else None
     if most is None or most.needed > size_max:
         return None
@@ -98,17 +101,15 @@ def smallest_fit(demands: Sequence[Demand], rules: PoolRules, size_max: int) -> 
 
 def fit_on(demands: Sequence[Demand], size: int, rules: PoolRules) -> PoolFit | None:
     """The demands on exactly ``size`` devices; None when some SLO cannot be met on them."""
-    share = rules.settings.blocking / size
-    alone = [_gathered(demand, 1 + share, 0.0, rules) for demand in demands]
-    mean_us = _mean_latency_us(alone)
-    if mean_us is None:
+    wait_us = _wait_us(demands, size, rules)
+    if wait_us is None:
         return None
-    wait_us = share * mean_us
     gathered = [_gathered(demand, 1.0, wait_us, rules) for demand in demands]
-    if _mean_latency_us(gathered) is None:
+    if None in gathered:
         return None
     busy = sum(g.rate * g.work_us for g in gathered if g) / US_PER_S
     return PoolFit(
+        slack_us=round(wait_us) if len(demands) > 1 else 0,
         demands=tuple(demands),
         batches=tuple(_target(demand, wait_us, rules) for demand in demands),
         size=size,
@@ -136,16 +137,28 @@ def _efficiency(
     return max(EFFICIENCY_MIN, 1 - rules.caution * rules.settings.margin * variation)
 
 
-def _mean_latency_us(gathered: Sequence[_Gathered | None]) -> float | None:
-    """The mean latency of the batches, by work; None when one of them is not possible."""
-    work = weighted = 0.0
-    for entry in gathered:
+def _wait_us(demands: Sequence[Demand], size: int, rules: PoolRules) -> float | None:
+    """How long a batch may wait for the others; None when an SLO has no room for one item.
+
+    What counts is how many sessions there are by their work: a trickle beside a flood collides
+    with nobody but the flood.
+    """
+    part = _wait_part(len(demands), size, rules.settings)
+    work = squared = weighted = 0.0
+    for demand in demands:
+        entry = _gathered(demand, 1 + part, 0.0, rules) or _gathered(demand, 1.0, 0.0, rules)
         if entry is None:
             return None
         share = entry.rate * entry.work_us
         work += share
+        squared += share * share
         weighted += share * entry.latency_us
-    return weighted / work
+    return _wait_part(work * work / squared, size, rules.settings) * weighted / work
+
+
+def _wait_part(sessions: float, size: int, settings: PoolSettings) -> float:
+    """The wait in batch latencies: l / N for one session, l where many share few devices."""
+    return max(settings.blocking / size, min(1.0, settings.collision * (sessions - 1) / size))
 
 
 def _gathered(demand: Demand, factor: float, wait_us: float, rules: PoolRules) -> _Gathered | None:

@@ -54,6 +54,7 @@ class PlannedPool:
             duty_cycle_us=max(1, round(execute_us / occupancy)),
             occupancy_min=occupancy,
             pool=self.name,
+            slack_us=fit.slack_us,
         )
         return (node,) * fit.size
 

@@ -12,6 +12,8 @@ from nexus.core.units import US_PER_S
 
 SEGMENTS_MAX = 1000
 DEFAULT_HEADROOM = 0.85
+POOL_DEVICES_MIN = 2
+"""A pool of one device would lose by deferring (ADR 0020)."""
 
 
 class StageCost(Enum):
@@ -51,24 +53,53 @@ class SplitSettings:
 class PoolSettings:
     """How pools are sized and formed (pool_size.py, pooling.py; ADR 0023 has the calibration).
 
-    A batch waits for the others on its devices ``blocking`` times l(b) / N before it starts.
-    ``margin`` times the variation of the work that arrives within an SLO is kept free. Pools shared
-    by several sessions have at most ``devices_max`` devices and ``sessions_max`` sessions; with
-    ``shared`` off every pool serves one session.
+    A batch may have to wait for others before it starts: at least ``blocking`` times l(b) / N, and
+    ``collision`` times that for every further session of the pool, up to l(b). ``margin`` times the
+    variation of the work that arrives within an SLO is kept free. Pools shared by several sessions
+    have about ``devices_max`` devices and at most ``sessions_max`` sessions; with ``shared`` off
+    every pool serves one session.
     """
 
     blocking: float = 1.0
-    margin: float = 1.0
+    collision: float = 4.0
+    margin: float = 1.3
     devices_max: int = 16
     sessions_max: int = 64
     shared: bool = True
 
     def __post_init__(self) -> None:
         """Raise InvalidArgumentError on values out of range."""
-        if min(self.blocking, self.margin) < 0 or self.devices_max < 2 or self.sessions_max < 1:  # noqa: PLR2004 - a pool has two devices
+        if (
+            min(self.blocking, self.collision, self.margin) < 0
+            or self.devices_max < POOL_DEVICES_MIN
+            or self.sessions_max < 1
+        ):
             raise InvalidArgumentError(
-                f"pools: blocking and margin must be >= 0, devices_max >= 2 and sessions_max >= 1, "
-                f"not {self}",
+                f"pools: blocking, collision and margin must be >= 0, devices_max >= "
+                f"{POOL_DEVICES_MIN} and sessions_max >= 1, not {self}",
+                reason="invalid_settings",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunerSettings:
+    """What happens between epochs (tuner.py, spares.py; ADR 0024).
+
+    A rate surges from ``rate_high`` times what was planned; what it surged to is a floor of plans
+    for ``hold_us``, until the averages know. Idle backends are kept warm, up to ``spare_share`` of
+    the number in use; 0 keeps none.
+    """
+
+    rate_high: float = 1.1
+    hold_us: int = 20 * US_PER_S
+    spare_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Raise InvalidArgumentError on values out of range."""
+        if self.rate_high < 1 or self.hold_us <= 0 or self.spare_share < 0:
+            raise InvalidArgumentError(
+                f"tuner: rate_high {self.rate_high} must be >= 1, hold {self.hold_us} us > 0 and "
+                f"spare_share {self.spare_share} >= 0",
                 reason="invalid_settings",
             )
 
@@ -82,7 +113,8 @@ class PlannerSettings:
     SLO. ``rate_min`` (items/s) is planned for a session that nobody calls yet, so that its first
     request finds a route. ``search_duty_cycle`` lets a merge choose its duty cycle freely;
     ``spend_slack`` enlarges batches where a cycle has time left (slack.py). ``pools`` None plans
-    none; ``ask_us`` is what asking the owner of a pool takes besides, there and back.
+    none; ``ask_us`` is what asking the owner of a pool takes besides, there and back. ``tuner``
+    None does nothing between epochs.
     """
 
     headroom: float = DEFAULT_HEADROOM
@@ -93,6 +125,7 @@ class PlannerSettings:
     split: SplitSettings = field(default_factory=SplitSettings)
     pools: PoolSettings | None = field(default_factory=PoolSettings)
     ask_us: int = 0
+    tuner: TunerSettings | None = field(default_factory=TunerSettings)
 
     def __post_init__(self) -> None:
         """Raise InvalidArgumentError on values out of range."""
@@ -157,11 +190,13 @@ NEXUS = PlannerSettings(
     spend_slack=False,
     split=SplitSettings(cost=StageCost.SATURATED),
     pools=None,
+    tuner=None,
 )
 POLICIES = {
     "default": DEFAULT,
     "default-without-pools": replace(DEFAULT, pools=None),
     "default-without-groups": replace(DEFAULT, pools=PoolSettings(shared=False)),
+    "default-without-tuner": replace(DEFAULT, tuner=None),
     "nexus": NEXUS,
     "nexus-without-query-analysis": replace(NEXUS, split=SplitSettings(even=True)),
 }
