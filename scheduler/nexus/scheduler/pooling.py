@@ -18,6 +18,12 @@ from nexus.scheduler.pool_size import PoolFit, PoolRules, fit_on, smallest_fit
 
 DEVICES_LIMIT = 4096
 """The largest pool there can be: one owner must see every request of it."""
+ALONE_FROM = (0.5, 0.25, 0.125)
+"""Shares of ``devices_max`` from which sessions are given pools to themselves; the best is taken.
+
+Batches of one session stagger by themselves and wait less, but a whole device is rounded up to."""
+SWEEP_MAX = 1000
+"""With more sessions than this only the first share is tried."""
 CUTS = (0.25, 0.5, 0.75, 1.0)
 """A group may end where its load reaches these shares of ``devices_max``."""
 ADOPTIONS_TRIED = 4
@@ -64,22 +70,41 @@ def form_pools(demands: Sequence[Demand], device: DeviceSpec, rules: PoolRules) 
 
     Those in no group are too large for the device, or their SLOs too tight for any pool.
     """
-    fitting = [demand for demand in demands if memory_fits((demand,), device)]
-    alone = {d.name: load for d in fitting if (load := load_of(d, rules)) is not None}
+    loads = {
+        demand.name: load
+        for demand in demands
+        if memory_fits((demand,), device) and (load := load_of(demand, rules)) is not None
+    }
     candidates = sorted(
-        (demand for demand in fitting if demand.name in alone),
+        (demand for demand in demands if demand.name in loads),
         key=lambda demand: (demand.budget_us, demand.name),
     )
-    large: list[Demand] = []
-    small: list[Demand] = []
-    for demand in candidates:
-        whole = alone[demand.name] >= rules.settings.devices_max / 2
-        (large if whole or not rules.settings.shared else small).append(demand)
-    pools = [fit for demand in large if (fit := smallest_fit((demand,), rules, DEVICES_LIMIT))]
-    if rules.settings.shared:
-        pools, small = adopted(pools, small, device, rules)
-        pools += _grouped(small, alone, device, rules)
-    return pools
+    if not rules.settings.shared:
+        return _apart(candidates, rules)
+    shares = ALONE_FROM if len(candidates) <= SWEEP_MAX else ALONE_FROM[:1]
+    attempts = [
+        _formed(candidates, loads, share * rules.settings.devices_max, device, rules)
+        for share in shares
+    ]
+    return min(attempts, key=lambda pools: sum(pool.size for pool in pools))
+
+
+def _formed(
+    candidates: Sequence[Demand],
+    loads: dict[SessionName, float],
+    alone_from: float,
+    device: DeviceSpec,
+    rules: PoolRules,
+) -> list[PoolFit]:
+    """Sessions of at least ``alone_from`` devices apart, the others in their room or in groups."""
+    pools = _apart([d for d in candidates if loads[d.name] >= alone_from], rules)
+    small = [demand for demand in candidates if loads[demand.name] < alone_from]
+    pools, small = adopted(pools, small, device, rules)
+    return pools + _grouped(small, loads, device, rules)
+
+
+def _apart(demands: Sequence[Demand], rules: PoolRules) -> list[PoolFit]:
+    return [fit for demand in demands if (fit := smallest_fit((demand,), rules, DEVICES_LIMIT))]
 
 
 def adopted(
