@@ -21,7 +21,7 @@ def test_ledger_counts_every_end_once() -> None:
     account = ledger.accounts["m"]
     assert (account.offered, account.good, account.late, account.failed) == (4, 1, 1, 1)
     assert account.dropped == {DropReason.OVERLOADED: 1}
-    assert account.latencies_us == [700]
+    assert list(account.latencies_us) == [700]
     assert account.good_fraction == pytest.approx(1 / 4)
     assert account.admitted_good_fraction == pytest.approx(1 / 3)
 
@@ -49,7 +49,7 @@ def test_ledger_finds_a_drop_without_a_word() -> None:
 
 
 def test_ledger_does_not_count_the_warm_up_but_checks_it() -> None:
-    ledger = opened(Ledger(warmup_us=100))
+    ledger = opened(Ledger(counted_from_us=100))
     ledger.answered("f", 1, Outcome(), 5)
     ledger.close()
     assert ledger.accounts == {}

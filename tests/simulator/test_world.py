@@ -1,10 +1,7 @@
-"""Virtual time: order, wake-ups, links."""
-
-import random
+"""Virtual time: order and wake-ups."""
 
 import pytest
 
-from nexus.simulator.network import Network
 from nexus.simulator.wakeup import Wakeup
 from nexus.simulator.world import World
 
@@ -53,28 +50,6 @@ def test_wakeup_fires_once_at_the_time_last_set() -> None:
     wakeup.set(None)
     world.run_until(200)
     assert seen == [20]
-
-
-def test_network_keeps_the_order_of_a_link_under_jitter() -> None:
-    world, seen = World(), list[int]()
-    network = Network(world, random.Random(1), delay_us=100, jitter_us=500)
-    for number in range(50):
-        network.send("a", "b", lambda number=number: seen.append(number))  # type: ignore[misc]
-    world.run_until(10_000)
-    assert seen == list(range(50))
-
-
-def test_network_loses_what_is_under_way_to_a_cut_node() -> None:
-    world, seen = World(), list[str]()
-    network = Network(world, random.Random(1), delay_us=100)
-    network.send("a", "b", lambda: seen.append("lost"))
-    network.cut.add("b")
-    network.send("b", "a", lambda: seen.append("lost too"))
-    world.run_until(1_000)
-    network.cut.clear()
-    network.send("a", "b", lambda: seen.append("arrived"))
-    world.run_until(2_000)
-    assert seen == ["arrived"]
 
 
 @pytest.mark.parametrize("when_us", [0, 7])

@@ -97,6 +97,7 @@ class Measurement:
 
     def profile(self) -> Profile:
         """What a planner uses: l(b) for every b, the largest memory, p95 everywhere."""
+        deviations_us = interpolate({row.batch: row.std_us for row in self.rows})
         return Profile(
             model=self.model,
             device=self.device,
@@ -105,6 +106,7 @@ class Measurement:
             preprocess_us=self.preprocess.p95_us,
             postprocess_us=self.postprocess.p95_us,
             load_us=self.load_us,
+            deviations_us=deviations_us if any(deviations_us) else (),
         )
 
 

@@ -38,6 +38,11 @@ class YamlValue:
         key = f"{self.path}: " if self.path else ""
         return DocumentError(f"{self.source}:{self.line}: {key}{message}", reason=reason)
 
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list."""
+        return isinstance(self.node, yaml.SequenceNode)
+
     def fields(self, known: Sequence[str], required: Sequence[str] = ()) -> dict[str, "YamlValue"]:
         """The entries of a mapping; raise DocumentError on unknown, repeated or missing keys."""
         entries = dict(self.entries())

@@ -1,5 +1,7 @@
 """The stages of a query as people write them, in scenarios and in resource documents alike."""
 
+from collections.abc import Sequence
+
 from nexus.core.errors import DocumentError, InvalidArgumentError
 from nexus.core.query import FAN_OUT_MAX, Per, Stage
 from nexus.scheduler.located_yaml import YamlValue
@@ -7,13 +9,17 @@ from nexus.scheduler.located_yaml import YamlValue
 _KEYS = ("name", "model", "after", "per", "each", "min_score", "fan_out", "fan_out_max")
 
 
-def read_stages(value: YamlValue) -> tuple[Stage, ...]:
-    """The stages of a query's list; raise DocumentError naming the line and the key."""
-    return tuple(_stage(item) for item in value.items())
+def read_stages(value: YamlValue, other_keys: Sequence[str] = ()) -> tuple[Stage, ...]:
+    """The stages of a query's list; ``other_keys`` may stand in one and are not looked at.
+
+    Raises:
+        DocumentError: one is malformed; names the line and the key.
+    """
+    return tuple(_stage(item, other_keys) for item in value.items())
 
 
-def _stage(value: YamlValue) -> Stage:
-    fields = value.fields(_KEYS, required=("name", "model"))
+def _stage(value: YamlValue, other_keys: Sequence[str]) -> Stage:
+    fields = value.fields((*_KEYS, *other_keys), required=("name", "model"))
     per = fields["per"].choice([member.value for member in Per]) if "per" in fields else None
     try:
         return Stage(

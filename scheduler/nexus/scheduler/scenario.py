@@ -6,32 +6,75 @@ to editors.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from nexus.core.cluster import Catalogue
 from nexus.core.device import DeviceSpec
 from nexus.core.model import EngineKind, Model
-from nexus.core.names import DeviceType, ModelName
+from nexus.core.names import DeviceType, ModelName, StageName
 from nexus.core.profile import Profile
 from nexus.core.query import Per, Query
 from nexus.core.session import Session
 from nexus.core.tensor import DataType, TensorSpec
+from nexus.core.units import US_PER_S
 from nexus.scheduler.settings import EpochSettings, PlannerSettings
+
+RETRANSMIT_US = 200_000
+"""TCP's least retransmission time on Linux."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """``delay_us`` is one way; ``transfer_mbps`` 0 means that transfers take no time."""
+    """What lies between processes.
+
+    ``delay_us`` is one way, and ``jitter_us`` the most that a message may take besides (uniform).
+    ``transfer_mbps`` 0 means that transfers take no time. Of all messages a share ``loss`` is lost
+    and comes ``retransmit_us`` later, holding up those behind it; a share ``reset`` breaks its
+    connection.
+    """
 
     delay_us: int = 0
+    jitter_us: int = 0
     transfer_mbps: float = 0.0
+    loss: float = 0.0
+    reset: float = 0.0
+    retransmit_us: int = RETRANSMIT_US
+
+    @property
+    def reserve_us(self) -> int:
+        """What one way takes at most, where nothing is lost and transfers take no time."""
+        return self.delay_us + self.jitter_us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceBehaviour:
+    """How devices of one type differ from the profiles.
+
+    ``jitter`` is the relative standard deviation of a batch's time, ``load_us`` how long loading a
+    model takes where its profile does not say.
+    """
+
+    jitter: float = 0.0
+    load_us: int = US_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrivals:
-    """How requests arrive: uniform, poisson, bursty, step or trace, with its own parameters."""
+    """How requests arrive: a kind (``scenario_file.ARRIVAL_KINDS``) with its own parameters."""
 
     kind: str = "poisson"
     parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FanOut:
+    """How many findings for a stage one call of its parent gives.
+
+    ``poisson`` or ``fixed`` around the stage's mean; or, ``listed``, one of ``values``, all alike.
+    """
+
+    kind: str = "poisson"
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,31 +88,71 @@ class ScenarioModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioSession:
-    """A session, its rate in requests/s (also ``session.expected_rate``) and its arrivals."""
+    """A session, its rate in requests/s (also ``session.expected_rate``) and its arrivals.
+
+    ``payload_bytes`` is what a request carries; it takes time where the network has a bandwidth.
+    """
 
     session: Session
     rate: float
     arrivals: Arrivals = field(default_factory=Arrivals)
+    payload_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioQuery:
-    """A query, its rate in frames/s (also ``query.expected_rate``) and its arrivals."""
+    """A query, its rate in frames/s (also ``query.expected_rate``) and its arrivals.
+
+    ``fan_outs`` says how the findings of a stage vary; one not named is ``poisson``.
+    """
 
     query: Query
     rate: float
     arrivals: Arrivals = field(default_factory=Arrivals)
+    payload_bytes: int = 0
+    fan_outs: Mapping[StageName, FanOut] = field(default_factory=dict)
+
+
+class FaultKind(Enum):
+    """What can happen to a process."""
+
+    KILL = "kill"
+    """It dies as by ``kill -9``; with ``for_us`` it is started anew after that."""
+    STALL = "stall"
+    """It does nothing for ``for_us``, then goes on."""
+    PARTITION = "partition"
+    """Nothing passes between it and ``apart_from`` (everybody else, if that is empty)."""
+
+
+class NodeKind(Enum):
+    """Which processes there are."""
+
+    BACKEND = "backend"
+    FRONTEND = "frontend"
+    SCHEDULER = "scheduler"
+    STORE = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReference:
+    """Process number ``index`` of its kind; None: all of them."""
+
+    kind: NodeKind
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Something that breaks: ``what`` number ``index`` suffers ``kind`` at ``at_us``."""
+    """Something that breaks ``at_us`` after the first request may come; ``for_us`` None: for good.
+
+    Backends are numbered in the order of the devices' declaration.
+    """
 
     at_us: int
-    kind: str
-    what: str
-    index: int = 0
-    parameters: Mapping[str, object] = field(default_factory=dict)
+    kind: FaultKind
+    nodes: tuple[NodeReference, ...]
+    for_us: int | None = None
+    apart_from: tuple[NodeReference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +167,9 @@ class Scenario:
     seed: int = 0
     duration_us: int = 60_000_000
     network: Network = field(default_factory=Network)
+    behaviours: Mapping[DeviceType, DeviceBehaviour] = field(default_factory=dict)
     frontends: int = 1
+    schedulers: int = 1
     epochs: EpochSettings = field(default_factory=EpochSettings)
     headroom: float | None = None
     policy: str = "default"
@@ -118,7 +203,7 @@ class Scenario:
         return replace(
             base,
             headroom=base.headroom if self.headroom is None else self.headroom,
-            network_us=2 * self.network.delay_us,
+            network_us=2 * self.network.reserve_us,
         )
 
 

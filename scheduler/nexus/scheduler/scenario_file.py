@@ -4,6 +4,7 @@ Profiles may stand in the file or in files of their own. Their formats belong to
 lies above this package, so the caller passes the function that reads one.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -12,16 +13,20 @@ from nexus.core.device import DeviceSpec
 from nexus.core.errors import DocumentError, InvalidArgumentError
 from nexus.core.model import BATCH_LIMIT
 from nexus.core.profile import Profile
-from nexus.core.query import Query
+from nexus.core.query import FAN_OUT_MAX, Query
 from nexus.core.session import Session
-from nexus.core.units import BYTES_PER_MB, US_PER_S, us_from_ms, us_from_s
+from nexus.core.units import BYTES_PER_MB, US_PER_S, ms_from_us, us_from_ms, us_from_s
+from nexus.scheduler.arrivals_document import read_arrivals
+from nexus.scheduler.fault_document import read_faults
 from nexus.scheduler.located_yaml import YamlValue, parse_yaml
 from nexus.scheduler.profile_document import read_latencies
 from nexus.scheduler.query_document import read_stages
 from nexus.scheduler.scenario import (
-    Arrivals,
-    Fault,
+    RETRANSMIT_US,
+    DeviceBehaviour,
+    FanOut,
     Network,
+    NodeKind,
     Scenario,
     ScenarioModel,
     ScenarioQuery,
@@ -33,8 +38,14 @@ T = TypeVar("T")
 ReadProfile = Callable[[Path, str, str], Profile]
 """(path, model, device type) -> Profile; raises NexusError when the file is not one."""
 
-ARRIVAL_KINDS = ("uniform", "poisson", "bursty", "step", "trace")
 FRONTENDS_MAX = 1000
+SCHEDULERS_MAX = 10
+LOSS_MAX = 0.5
+"""Of messages lost, or breaking their connection; more is no network."""
+
+BYTES_PER_KB = 1_000
+_FAN_OUT_KEYS = ("fan_out_kind", "fan_out_values")
+_NETWORK_KEYS = ("delay_ms", "jitter_ms", "transfer_mbps", "loss", "reset", "retransmit_ms")
 _TOP_KEYS = (
     "name",
     "seed",
@@ -45,6 +56,7 @@ _TOP_KEYS = (
     "sessions",
     "queries",
     "frontends",
+    "schedulers",
     "scheduler",
     "policy",
     "faults",
@@ -87,13 +99,22 @@ class _Reader:
         models = tuple(self._model(item) for item in fields["models"].items())
         _unique(fields["models"], (model.name for model in models))
         known = {model.name for model in models}
-        sessions = tuple(_session(item, known) for item in _list(fields, "sessions"))
-        queries = tuple(_query(item, known) for item in _list(fields, "queries"))
+        folder = self._folder or Path()
+        sessions = tuple(_session(item, known, folder) for item in _list(fields, "sessions"))
+        queries = tuple(_query(item, known, folder) for item in _list(fields, "queries"))
         if sessions:
             _unique(fields["sessions"], (entry.session.name for entry in sessions))
         if queries:
             _unique(fields["queries"], (entry.query.name for entry in queries))
         epochs, headroom = _scheduler(fields.get("scheduler"))
+        frontends = _count(fields, "frontends", FRONTENDS_MAX)
+        schedulers = _count(fields, "schedulers", SCHEDULERS_MAX)
+        counts = {
+            NodeKind.BACKEND: sum(device.count or 0 for device in devices),
+            NodeKind.FRONTEND: frontends,
+            NodeKind.SCHEDULER: schedulers,
+            NodeKind.STORE: 1,
+        }
         return Scenario(
             name=fields["name"].text(),
             devices=devices,
@@ -103,13 +124,13 @@ class _Reader:
             seed=fields["seed"].integer() if "seed" in fields else 0,
             duration_us=_us_from_s(fields, "duration_s", 60.0),
             network=_network(fields.get("network")),
-            frontends=fields["frontends"].integer(low=1, high=FRONTENDS_MAX)
-            if "frontends" in fields
-            else 1,
+            behaviours=_behaviours(fields["devices"].items()),
+            frontends=frontends,
+            schedulers=schedulers,
             epochs=epochs,
             headroom=headroom,
             policy=fields["policy"].text() if "policy" in fields else "default",
-            faults=tuple(_fault(item) for item in _list(fields, "faults")),
+            faults=read_faults(fields["faults"], counts) if "faults" in fields else (),
         )
 
     def _model(self, value: YamlValue) -> ScenarioModel:
@@ -144,7 +165,8 @@ class _Reader:
 
 
 def _device(value: YamlValue) -> DeviceSpec:
-    fields = value.fields(("type", "count", "memory_mb", "price"), required=("type",))
+    keys = ("type", "count", "memory_mb", "price", "jitter", "load_ms")
+    fields = value.fields(keys, required=("type",))
     memory_mb = fields["memory_mb"].number() if "memory_mb" in fields else 0.0
     return DeviceSpec(
         type=fields["type"].text(),
@@ -154,8 +176,24 @@ def _device(value: YamlValue) -> DeviceSpec:
     )
 
 
-def _session(value: YamlValue, models: set[str]) -> ScenarioSession:
-    keys = ("name", "model", "slo_ms", "rate", "arrivals")
+def _behaviours(values: Iterable[YamlValue]) -> dict[str, DeviceBehaviour]:
+    """How devices differ from their profiles, where the file says so."""
+    behaviours = {}
+    for value in values:
+        fields = dict(value.entries())
+        if "jitter" in fields or "load_ms" in fields:
+            default = DeviceBehaviour()
+            behaviours[fields["type"].text()] = DeviceBehaviour(
+                jitter=fields["jitter"].number(high=1.0) if "jitter" in fields else default.jitter,
+                load_us=us_from_ms(fields["load_ms"].number())
+                if "load_ms" in fields
+                else default.load_us,
+            )
+    return behaviours
+
+
+def _session(value: YamlValue, models: set[str], folder: Path) -> ScenarioSession:
+    keys = ("name", "model", "slo_ms", "rate", "arrivals", "payload_kb")
     fields = value.fields(keys, required=("model", "slo_ms", "rate"))
     model = _known_model(fields["model"], models)
     rate = fields["rate"].number()
@@ -168,14 +206,19 @@ def _session(value: YamlValue, models: set[str]) -> ScenarioSession:
             name=fields["name"].text() if "name" in fields else "",
         ),
     )
-    return ScenarioSession(session=session, rate=rate, arrivals=_arrivals(fields.get("arrivals")))
+    return ScenarioSession(
+        session=session,
+        rate=rate,
+        arrivals=read_arrivals(fields.get("arrivals"), folder),
+        payload_bytes=_payload_bytes(fields),
+    )
 
 
-def _query(value: YamlValue, models: set[str]) -> ScenarioQuery:
-    keys = ("name", "slo_ms", "rate", "stages", "arrivals")
+def _query(value: YamlValue, models: set[str], folder: Path) -> ScenarioQuery:
+    keys = ("name", "slo_ms", "rate", "stages", "arrivals", "payload_kb")
     fields = value.fields(keys, required=("name", "slo_ms", "rate", "stages"))
     rate = fields["rate"].number()
-    stages = read_stages(fields["stages"])
+    stages = read_stages(fields["stages"], _FAN_OUT_KEYS)
     for item in fields["stages"].items():
         _known_model(dict(item.entries())["model"], models)
     query = _checked(
@@ -187,30 +230,53 @@ def _query(value: YamlValue, models: set[str]) -> ScenarioQuery:
             expected_rate=rate,
         ),
     )
-    return ScenarioQuery(query=query, rate=rate, arrivals=_arrivals(fields.get("arrivals")))
+    return ScenarioQuery(
+        query=query,
+        rate=rate,
+        arrivals=read_arrivals(fields.get("arrivals"), folder),
+        payload_bytes=_payload_bytes(fields),
+        fan_outs=_fan_outs(fields["stages"].items()),
+    )
 
 
-def _arrivals(value: YamlValue | None) -> Arrivals:
-    if value is None:
-        return Arrivals()
-    entries = dict(value.entries())
-    if "kind" not in entries:
-        raise value.error("key 'kind' is missing")
-    kind = entries.pop("kind").choice(ARRIVAL_KINDS)
-    if kind == "bursty":
-        if "cv" not in entries:
-            raise value.error("bursty arrivals need 'cv', the coefficient of variation")
-        entries["cv"].number(above=True)
-    return Arrivals(kind=kind, parameters={key: item.plain() for key, item in entries.items()})
+def _fan_outs(stages: Iterable[YamlValue]) -> dict[str, FanOut]:
+    """How the findings for each stage vary, where the file says so."""
+    fan_outs = {}
+    for stage in stages:
+        fields = dict(stage.entries())
+        if "fan_out_values" in fields:
+            values = tuple(
+                item.integer(high=FAN_OUT_MAX) for item in fields["fan_out_values"].items()
+            )
+            if not values or "fan_out_kind" in fields:
+                message = "give at least one value, and no fan_out_kind beside them"
+                raise fields["fan_out_values"].error(message)
+            fan_outs[fields["name"].text()] = FanOut(kind="listed", values=values)
+        elif "fan_out_kind" in fields:
+            kind = fields["fan_out_kind"].choice(("poisson", "fixed"))
+            fan_outs[fields["name"].text()] = FanOut(kind=kind)
+    return fan_outs
+
+
+def _payload_bytes(fields: dict[str, YamlValue]) -> int:
+    return round(fields["payload_kb"].number() * BYTES_PER_KB) if "payload_kb" in fields else 0
 
 
 def _network(value: YamlValue | None) -> Network:
     if value is None:
         return Network()
-    fields = value.fields(("delay_ms", "transfer_mbps"))
+    fields = value.fields(_NETWORK_KEYS)
+
+    def number(key: str, high: float = math.inf, default: float = 0.0) -> float:
+        return fields[key].number(high=high) if key in fields else default
+
     return Network(
-        delay_us=us_from_ms(fields["delay_ms"].number()) if "delay_ms" in fields else 0,
-        transfer_mbps=fields["transfer_mbps"].number() if "transfer_mbps" in fields else 0.0,
+        delay_us=us_from_ms(number("delay_ms")),
+        jitter_us=us_from_ms(number("jitter_ms")),
+        transfer_mbps=number("transfer_mbps"),
+        loss=number("loss", high=LOSS_MAX),
+        reset=number("reset", high=LOSS_MAX),
+        retransmit_us=us_from_ms(number("retransmit_ms", default=ms_from_us(RETRANSMIT_US))),
     )
 
 
@@ -228,20 +294,6 @@ def _scheduler(value: YamlValue | None) -> tuple[EpochSettings, float | None]:
     )
     headroom = fields["headroom"].number(above=True, high=1.0) if "headroom" in fields else None
     return epochs, headroom
-
-
-def _fault(value: YamlValue) -> Fault:
-    entries = dict(value.entries())
-    for key in ("at_s", "kind", "what"):
-        if key not in entries:
-            raise value.error(f"key {key!r} is missing")
-    return Fault(
-        at_us=us_from_s(entries.pop("at_s").number()),
-        kind=entries.pop("kind").text(),
-        what=entries.pop("what").text(),
-        index=entries.pop("index").integer() if "index" in entries else 0,
-        parameters={key: item.plain() for key, item in entries.items()},
-    )
 
 
 def _known_model(value: YamlValue, models: set[str]) -> str:
@@ -262,6 +314,10 @@ def _unique(value: YamlValue, names: Iterable[str]) -> None:
 
 def _list(fields: dict[str, YamlValue], key: str) -> list[YamlValue]:
     return fields[key].items() if key in fields else []
+
+
+def _count(fields: dict[str, YamlValue], key: str, high: int) -> int:
+    return fields[key].integer(low=1, high=high) if key in fields else 1
 
 
 def _us_from_s(fields: dict[str, YamlValue], key: str, default_s: float) -> int:

@@ -1,11 +1,15 @@
 """The account of every request, and the checks that run beside a simulation.
 
 Each request is answered exactly once, none counts as good after its deadline, every drop has a
-reason, and no device works longer than the time that has passed. A broken rule raises
-``LedgerError`` at the moment it is broken, with the seed's world still standing.
+reason and a word why. A broken rule raises ``LedgerError`` at the moment it is broken, with the
+seed's world still standing. (That no device works on two batches at once is checked where devices
+are.)
 """
 
+from array import array
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from nexus.core.request import DropReason, Outcome
 from nexus.core.units import US_PER_S
@@ -19,18 +23,22 @@ class LedgerError(AssertionError):
 class Account:
     """What became of the requests of one session or query; times in us.
 
-    ``latencies_us`` are those of good answers. ``offered_by_second[s]`` and ``good_by_second[s]``
-    count the requests that were sent in second ``s`` of the counted time.
+    ``latencies_us`` are those of good answers, ``good_at_us`` when these requests were sent, and
+    ``sent_at_us`` when all were, from the beginning of the counted time.
     """
 
-    offered: int = 0
     good: int = 0
     late: int = 0
     failed: int = 0
     dropped: dict[DropReason, int] = field(default_factory=dict)
-    latencies_us: list[int] = field(default_factory=list)
-    offered_by_second: list[int] = field(default_factory=list)
-    good_by_second: list[int] = field(default_factory=list)
+    latencies_us: "array[int]" = field(default_factory=lambda: array("q"), repr=False)
+    good_at_us: "array[int]" = field(default_factory=lambda: array("q"), repr=False)
+    sent_at_us: "array[int]" = field(default_factory=lambda: array("q"), repr=False)
+
+    @property
+    def offered(self) -> int:
+        """Requests sent."""
+        return len(self.sent_at_us)
 
     @property
     def good_fraction(self) -> float:
@@ -45,22 +53,36 @@ class Account:
         admitted = self.offered - refused
         return self.good / admitted if admitted else 1.0
 
+    @property
+    def offered_by_second(self) -> list[int]:
+        """How many were sent in each second."""
+        return _by_second(self.sent_at_us)
 
-@dataclass(frozen=True, slots=True)
-class _Open:
-    owner: str
-    sent_us: int
-    deadline_us: int
+    @property
+    def good_by_second(self) -> list[int]:
+        """How many of those sent in each second were answered in time."""
+        return _by_second(self.good_at_us)
+
+    def good_fraction_between(self, from_us: int, until_us: int) -> float:
+        """Share answered in time of those sent in [from_us, until_us); 1 when none was."""
+        offered = sum(from_us <= at_us < until_us for at_us in self.sent_at_us)
+        good = sum(from_us <= at_us < until_us for at_us in self.good_at_us)
+        return good / offered if offered else 1.0
+
+
+_Open: TypeAlias = tuple[Account, int, int, str]
+"""Account, sent_us, deadline_us, frontend."""
 
 
 class Ledger:
-    """Opened by every arrival, closed by every answer."""
+    """Opened by every arrival, closed by every answer. Request ids are unique in a run."""
 
-    def __init__(self, warmup_us: int = 0) -> None:
-        """Requests before ``warmup_us`` are checked but not counted."""
+    def __init__(self, counted_from_us: int = 0) -> None:
+        """Requests before ``counted_from_us`` are checked but not counted."""
         self.accounts: dict[str, Account] = {}
-        self._open: dict[tuple[str, int], _Open] = {}
-        self._warmup_us = warmup_us
+        self.counted_from_us = counted_from_us
+        self._open: dict[int, _Open] = {}
+        self._uncounted = Account()
 
     @property
     def unanswered(self) -> int:
@@ -71,49 +93,72 @@ class Ledger:
         self, frontend: str, request_id: int, owner: str, now_us: int, deadline_us: int
     ) -> None:
         """A request of a session or query (``owner``) enters a frontend."""
-        key = (frontend, request_id)
-        if key in self._open:
-            raise LedgerError(f"request {key} was sent twice")
-        self._open[key] = _Open(owner, now_us, deadline_us)
+        if request_id in self._open:
+            raise LedgerError(f"request {request_id} was sent twice")
+        if now_us >= self.counted_from_us:
+            account = self.accounts.get(owner)
+            if account is None:
+                account = self.accounts[owner] = Account()
+            account.sent_at_us.append(now_us - self.counted_from_us)
+        else:
+            account = self._uncounted
+        self._open[request_id] = (account, now_us, deadline_us, frontend)
 
     def answered(self, frontend: str, request_id: int, outcome: Outcome, now_us: int) -> None:
         """A request ends."""
-        request = self._open.pop((frontend, request_id), None)
-        if request is None:
-            raise LedgerError(f"request {frontend}/{request_id} was answered twice, or never sent")
-        if outcome.ok and now_us > request.deadline_us:
-            raise LedgerError(f"{request} was counted good {now_us - request.deadline_us} us late")
-        if not outcome.ok and not outcome.message:
-            raise LedgerError(f"{request} was dropped ({outcome.reason}) without a word why")
-        if request.sent_us >= self._warmup_us:
-            account = self.accounts.setdefault(request.owner, Account())
-            _count(account, outcome, request, now_us)
-            second = (request.sent_us - self._warmup_us) // US_PER_S
-            _count_second(account, second, good=outcome.ok)
+        entry = self._open.pop(request_id, None)
+        if entry is None:
+            raise LedgerError(f"request {request_id} was answered twice, or never sent")
+        account, sent_us, deadline_us, sent_to = entry
+        if sent_to != frontend:
+            raise LedgerError(f"request {request_id} was answered by {frontend}, not {sent_to}")
+        if outcome.reason is not None:
+            _count_bad(account, request_id, outcome)
+            return
+        if now_us > deadline_us:
+            raise LedgerError(
+                f"request {request_id} was counted good {now_us - deadline_us} us late"
+            )
+        account.good += 1
+        account.latencies_us.append(now_us - sent_us)
+        account.good_at_us.append(sent_us - self.counted_from_us)
+
+    def broken_off(self, frontend: str) -> int:
+        """A frontend died, and its clients' connections with it: their requests failed.
+
+        Returns how many there were.
+        """
+        lost = [id_ for id_, (_, _, _, sent_to) in self._open.items() if sent_to == frontend]
+        for request_id in lost:
+            self._open.pop(request_id)[0].failed += 1
+        return len(lost)
 
     def close(self) -> None:
         """The run is over, and every deadline with it: nothing may be open."""
         if self._open:
-            first = next(iter(self._open.items()))
-            raise LedgerError(f"{len(self._open)} requests were never answered; one is {first}")
+            first, (_, sent_us, deadline_us, frontend) = next(iter(self._open.items()))
+            raise LedgerError(
+                f"{len(self._open)} requests were never answered; the first is {first}, sent to "
+                f"{frontend} at {sent_us} us, due at {deadline_us} us"
+            )
+        for name, account in self.accounts.items():
+            ends = account.good + account.late + account.failed + sum(account.dropped.values())
+            if ends != account.offered:
+                raise LedgerError(f"{name}: {account.offered} requests have {ends} ends")
 
 
-def _count_second(account: Account, second: int, *, good: bool) -> None:
-    while len(account.offered_by_second) <= second:
-        account.offered_by_second.append(0)
-        account.good_by_second.append(0)
-    account.offered_by_second[second] += 1
-    account.good_by_second[second] += good
-
-
-def _count(account: Account, outcome: Outcome, request: _Open, now_us: int) -> None:
-    account.offered += 1
-    if outcome.reason is None:
-        account.good += 1
-        account.latencies_us.append(now_us - request.sent_us)
-    elif outcome.reason is DropReason.LATE:
+def _count_bad(account: Account, request_id: int, outcome: Outcome) -> None:
+    assert outcome.reason is not None
+    if not outcome.message:
+        raise LedgerError(f"request {request_id} was dropped ({outcome.reason}) without a word why")
+    if outcome.reason is DropReason.LATE:
         account.late += 1
     elif outcome.reason is DropReason.ERROR:
         account.failed += 1
     else:
         account.dropped[outcome.reason] = account.dropped.get(outcome.reason, 0) + 1
+
+
+def _by_second(times_us: "array[int]") -> list[int]:
+    counts = Counter(at_us // US_PER_S for at_us in times_us)
+    return [counts[second] for second in range(max(counts, default=-1) + 1)]

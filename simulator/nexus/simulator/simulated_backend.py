@@ -1,78 +1,106 @@
 """A backend in virtual time: the real engine, and a device that takes the profiled time."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from nexus.backend import events
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.engine import BackendEngine
-from nexus.core.cluster import BackendState, BackendStatus
-from nexus.core.names import BackendName, DeviceType, ModelName, SessionName
+from nexus.core.cluster import BackendState, BackendStatus, Catalogue
+from nexus.core.names import ModelName, SessionName
 from nexus.core.plan import Plan
 from nexus.core.profile import Profile
 from nexus.core.request import Dispatch, Outcome
-from nexus.core.units import US_PER_S
+from nexus.frontend.events import BatchStarted
+from nexus.simulator.connection import Connection
 from nexus.simulator.fan_out import FanOuts
+from nexus.simulator.process import Process
+from nexus.simulator.simulated_device import SimulatedDevice
+from nexus.simulator.surroundings import REPORT_US, Surroundings
 from nexus.simulator.wakeup import Wakeup
-from nexus.simulator.world import World
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulatedDevice:
-    """``jitter`` is the relative standard deviation of a batch's time; ``load_us`` per model."""
+class SimulatedBackend(Process):
+    """Interprets the engine's effects."""
 
-    type: DeviceType
-    memory_bytes: int = 0
-    jitter: float = 0.0
-    load_us: int = US_PER_S
+    def __init__(
+        self,
+        around: Surroundings,
+        name: str,
+        incarnation: int,
+        *,
+        device: SimulatedDevice,
+        fan_outs: FanOuts,
+        rng: random.Random,
+    ) -> None:
+        """Connected to nobody, without a plan. ``rng`` decides what its models find."""
+        super().__init__(around.world, name, incarnation)
+        self.device = device
+        self.plan_seen = Plan()
+        self.engine = BackendEngine(reply_us=around.network.settings.reserve_us)
+        self._store = around.store
+        self._to_store = around.network.lane(name, around.store.name)
+        self._fan_outs = fan_outs
+        self._rng = rng
+        self._connections: dict[int, Connection] = {}
+        self._dispatches: dict[DispatchKey, Dispatch] = {}
+        self._models: dict[SessionName, ModelName] = {}
+        self._catalogue = Catalogue()
+        self._profiles: Mapping[ModelName, Profile] = {}
+        self._wakeup = Wakeup(around.world, self._tick)
 
+    def start(self, report_at_us: int) -> None:
+        """Begin to report each second."""
+        self.world.at(report_at_us, self._report)
 
-@dataclass(slots=True)
-class SimulatedBackend:
-    """Interprets the engine's effects. ``reply`` takes (key, outcome) towards the frontend."""
+    # The cluster.
 
-    world: World
-    name: BackendName
-    device: SimulatedDevice
-    profiles: dict[ModelName, Profile]
-    fan_outs: FanOuts
-    rng: random.Random
-    reply: Callable[[DispatchKey, Outcome], None]
-    engine: BackendEngine = field(default_factory=BackendEngine)
-    busy: list[tuple[int, int]] = field(default_factory=list)
-    batches: dict[SessionName, dict[int, int]] = field(default_factory=dict)
-    alive: bool = True
-    _dispatches: dict[DispatchKey, Dispatch] = field(default_factory=dict)
-    _models: dict[SessionName, ModelName] = field(default_factory=dict)
-    _wakeup: Wakeup = field(init=False)
+    def accept(self, connection: Connection) -> None:
+        """A frontend has connected."""
+        self._connections[connection.number] = connection
 
-    def __post_init__(self) -> None:
-        """Let the engine be woken."""
-        self._wakeup = Wakeup(self.world, lambda: self.handle(events.Tick()))
+    def frontend_lost(self, connection: Connection) -> None:
+        """A frontend's connection is no more."""
+        if not self.running:
+            self.wait(self.frontend_lost, connection)
+            return
+        self._connections.pop(connection.number, None)
+        self._dispatches = {
+            key: dispatch
+            for key, dispatch in self._dispatches.items()
+            if key.connection != connection.number
+        }
+        self.handle(events.ConnectionLost(connection.number))
 
-    def arrive(self, key: DispatchKey, dispatch: Dispatch) -> None:
-        """A dispatch comes in from a frontend."""
-        self._dispatches[key] = dispatch
-        self.handle(events.Arrived(key, dispatch))
+    def kill(self) -> None:
+        """Die: connections close, the device stops."""
+        super().kill()
+        self.device.abandon(self.world.now_us)
+        for connection in self._connections.values():
+            connection.close_by_backend()
+        self._connections.clear()
 
-    def take_plan(self, plan: Plan) -> None:
-        """The published plan was read."""
+    def read_plan(self, plan: Plan) -> None:
+        """A publication was read."""
+        if not self.running:
+            self.wait(self.read_plan, plan)
+            return
+        if (plan.fence, plan.version) < (self.plan_seen.fence, self.plan_seen.version):
+            return
+        self.plan_seen = plan
+        self._take_catalogue(self._store.catalogue)
         mine = plan.backend_plan(self.name)
         if mine is not None:
             self._models.update((p.session, p.model) for p in mine.placements)
-        self.handle(events.PlanChanged(mine, plan.version, self.profiles))
-
-    def kill(self) -> None:
-        """Die as by kill -9: nothing is answered any more."""
-        self.alive = False
+        self.handle(events.PlanChanged(mine, plan.version, self._profiles, plan.fence))
+        self._report_now()
 
     def status(self) -> BackendStatus:
-        """What this backend would report."""
+        """What this backend reports."""
         status = self.engine.status()
         return BackendStatus(
             backend=self.name,
-            incarnation=1,
+            incarnation=self.incarnation,
             address=self.name,
             control_address=self.name,
             device=self.device.type,
@@ -84,52 +112,142 @@ class SimulatedBackend:
             measured=status.measured,
         )
 
+    def _take_catalogue(self, catalogue: Catalogue) -> None:
+        if catalogue is not self._catalogue:
+            self._catalogue = catalogue
+            self._profiles = {
+                profile.model: profile
+                for profile in catalogue.profiles
+                if profile.device == self.device.type
+            }
+
+    def _report(self) -> None:
+        if self.alive:
+            self.world.after(REPORT_US, self._report)
+            if self.running:
+                self._report_now()
+
+    def _report_now(self) -> None:
+        self._to_store.send(self._store.report_backend, self, self.status())
+
+    # Dispatches.
+
+    def arrive(self, connection: Connection, dispatch: Dispatch) -> None:
+        """A dispatch comes in from a frontend."""
+        if not self.running:
+            self.wait(self.arrive, connection, dispatch)
+            return
+        key = DispatchKey(connection.number, dispatch.id)
+        self._dispatches[key] = dispatch
+        self.handle(events.Arrived(key, dispatch))
+
     def handle(self, event: events.BackendEvent) -> None:
         """Tell the engine, do what it says."""
-        if not self.alive:
+        if not self.running:
+            self.wait(self.handle, event)
             return
-        for effect in self.engine.handle(event, self.world.now_us):
-            self._perform(effect)
+        effects = self.engine.handle(event, self.world.now_us)
+        if effects:
+            self._perform(effects)
         self._wakeup.set(self.engine.next_wakeup_us())
 
-    def _perform(self, effect: events.BackendEffect) -> None:
-        match effect:
-            case events.Prepare():
-                dispatch = self._dispatches[effect.key]
-                self.world.after(
-                    self._preprocess_us(dispatch),
-                    lambda: self.handle(events.Prepared(effect.key)),
-                )
-            case events.Execute():
-                self._execute(effect.batch)
-            case events.Reject():
-                self._dispatches.pop(effect.key, None)
-                self.reply(effect.key, effect.outcome)
-            case events.Load():
-                session = effect.placement.session
-                self.world.after(self.device.load_us, lambda: self.handle(events.Loaded(session)))
-            case events.Unload() | events.Drained():
-                pass
+    def _tick(self) -> None:
+        self.handle(events.Tick())
+
+    def _perform(self, effects: tuple[events.BackendEffect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case events.Execute():
+                    self._execute(effect.batch)
+                case events.Prepare():
+                    preprocess_us = self._preprocess_us(self._dispatches[effect.key])
+                    self.world.after(preprocess_us, self.handle, events.Prepared(effect.key))
+                case events.Reject():
+                    if self._dispatches.pop(effect.key, None) is not None:
+                        self._reply(effect.key, effect.outcome)
+                case events.SayStarted():
+                    self._say_started(effect)
+                case events.Load():
+                    load_us = self.device.load_us(effect.placement.model)
+                    self.world.after(load_us, self._loaded, effect.placement.session)
+                case events.Unload() | events.Drained():
+                    pass
+
+    def _loaded(self, session: SessionName) -> None:
+        if not self.running:
+            self.wait(self._loaded, session)
+            return
+        self.handle(events.Loaded(session))
+        self._report_now()
 
     def _preprocess_us(self, dispatch: Dispatch) -> int:
-        profile = self.profiles.get(self._models.get(dispatch.session, ""))
+        profile = self._profiles.get(self._models.get(dispatch.session, ""))
         return profile.preprocess_us * dispatch.items if profile else 0
 
+    def _reply(self, key: DispatchKey, outcome: Outcome) -> None:
+        connection = self._connections.get(key.connection)
+        if connection is not None:
+            connection.reply((key.dispatch,), (outcome,))
+
+    def _say_started(self, effect: events.SayStarted) -> None:
+        event = BatchStarted(
+            self.name, effect.session, effect.items, effect.busy_us, effect.queued_items
+        )
+        for number in effect.connections:
+            connection = self._connections.get(number)
+            if connection is not None:
+                connection.tell_frontend(event)
+
+    # The device.
+
     def _execute(self, batch: events.Batch) -> None:
-        profiled_us = self.profiles[batch.model].latency_us(batch.items)
-        factor = max(0.5, self.rng.gauss(1.0, self.device.jitter)) if self.device.jitter else 1.0
-        took_us = round(profiled_us * factor)
-        self.busy.append((self.world.now_us, took_us))
-        sizes = self.batches.setdefault(batch.session, {})
-        sizes[batch.items] = sizes.get(batch.items, 0) + 1
-        self.world.after(took_us, lambda: self._executed(batch, took_us))
+        took_us = self.device.execute(batch.session, batch.model, batch.items, self.world.now_us)
+        self.world.after(took_us, self._executed, batch, took_us)
 
     def _executed(self, batch: events.Batch, took_us: int) -> None:
-        if not self.alive:
+        if not self.running:
+            self.wait(self._executed, batch, took_us)
             return
-        for key in batch.keys:
-            dispatch = self._dispatches.pop(key, None)
-            if dispatch is not None:
-                found = self.fan_outs.draw(dispatch.session, dispatch.items, self.rng)
-                self.reply(key, Outcome(items=found, execute_us=took_us, batch=batch.items))
+        # The engine first, as in the server: the device must not wait for the answers.
         self.handle(events.Executed(batch.id))
+        postprocess_us = self.device.profiles[batch.model].postprocess_us
+        if postprocess_us:
+            for key in batch.keys:
+                dispatch = self._dispatches.get(key)
+                if dispatch is not None:
+                    delay_us = postprocess_us * dispatch.items
+                    self.world.after(delay_us, self._answer, (key,), took_us, batch.items)
+        else:
+            self._answer(batch.keys, took_us, batch.items)
+
+    def _answer(self, keys: tuple[DispatchKey, ...], took_us: int, batch: int) -> None:
+        """Reply to executed dispatches, those of one connection together."""
+        if not self.running:
+            self.wait(self._answer, keys, took_us, batch)
+            return
+        replies: dict[int, tuple[list[int], list[Outcome]]] = {}
+        outcomes: dict[int, Outcome] = {}
+        for key in keys:
+            dispatch = self._dispatches.pop(key, None)
+            if dispatch is None:
+                continue  # Its connection was lost.
+            number = key.connection
+            if number not in replies:
+                replies[number] = ([], [])
+            ids, outs = replies[number]
+            ids.append(key.dispatch)
+            items = dispatch.items
+            found = self._fan_outs.draw(dispatch.session, items, self._rng)
+            if found is None:
+                outcome = outcomes.get(items)
+                if outcome is None:
+                    plain = self._fan_outs.plain(items)
+                    outcome = Outcome(items=plain, execute_us=took_us, batch=batch)
+                    outcomes[items] = outcome
+            else:
+                outcome = Outcome(items=found, execute_us=took_us, batch=batch)
+            outs.append(outcome)
+        for number, (ids, outs) in replies.items():
+            connection = self._connections.get(number)
+            if connection is not None:
+                connection.reply(tuple(ids), tuple(outs))

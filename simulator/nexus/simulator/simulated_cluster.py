@@ -1,42 +1,46 @@
 """A whole cluster in virtual time, built from a scenario.
 
-The same engine objects as in the servers; what is simulated is the network, the devices and the
-store, whose readers see every publication after one network delay.
+The same engine objects as in the servers; what is simulated is the network, the devices, the store
+and the chance that things break. Here processes are made, connected, killed and started anew.
 """
 
 import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
-from nexus.backend.dispatch_key import DispatchKey
-from nexus.backend.events import Cancelled as BackendCancelled
-from nexus.backend.events import ConnectionLost
 from nexus.core.cluster import Catalogue
+from nexus.core.device import DeviceSpec
 from nexus.core.errors import InvalidArgumentError
-from nexus.core.names import BackendName, DeviceType
+from nexus.core.names import BackendName, FrontendName
 from nexus.core.plan import Plan
-from nexus.core.request import Outcome
-from nexus.core.routing import RoutingTable
 from nexus.core.units import US_PER_S
-from nexus.frontend import events as frontend_events
 from nexus.scheduler.engine import SchedulerEngine
-from nexus.scheduler.scenario import Scenario
+from nexus.scheduler.scenario import DeviceBehaviour, Scenario
 from nexus.scheduler.settings import policy
+from nexus.simulator.connection import Connection, PeerConnection
 from nexus.simulator.fan_out import fan_outs_of
 from nexus.simulator.ledger import Ledger
 from nexus.simulator.network import Network
-from nexus.simulator.simulated_backend import SimulatedBackend, SimulatedDevice
+from nexus.simulator.process import Process
+from nexus.simulator.simulated_backend import SimulatedBackend
+from nexus.simulator.simulated_device import SimulatedDevice
 from nexus.simulator.simulated_frontend import SimulatedFrontend
-from nexus.simulator.simulated_scheduler import Observation, SimulatedScheduler
+from nexus.simulator.simulated_scheduler import SimulatedScheduler
+from nexus.simulator.simulated_store import SimulatedStore
+from nexus.simulator.surroundings import REPORT_US, Surroundings
 from nexus.simulator.world import World
 
-REPORT_US = US_PER_S
-FAILURE_DETECTION_US = 50_000
+SCHEDULERS_START_US = REPORT_US
+"""When schedulers look first: everybody else has reported by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationSettings:
-    """What a scenario file does not say."""
+    """What a scenario file need not say.
+
+    ``jitter`` and ``load_us`` are of devices whose type has no behaviour of its own in the
+    scenario. ``warmup_us`` from the first arrival on is checked, but not counted.
+    """
 
     seed: int = 0
     jitter: float = 0.0
@@ -45,145 +49,218 @@ class SimulationSettings:
 
 
 class SimulatedCluster:
-    """Frontends, backends and one scheduler in one World."""
+    """Frontends, backends, schedulers and a store in one World.
+
+    ``backends``, ``frontends`` and ``schedulers`` are those that live; ``plans`` all published.
+    """
 
     def __init__(self, scenario: Scenario, settings: SimulationSettings) -> None:
-        """Build every node; nothing happens before ``start``."""
+        """Build every process; nothing happens before ``start``."""
         self.world = World()
-        self.ledger = Ledger(settings.warmup_us)
+        self.ledger = Ledger()
+        self.plans: list[Plan] = []
+        self._retired: list[tuple[BackendName, SimulatedDevice]] = []
+        self._scenario = scenario
+        self._settings = settings
         self._rng = random.Random(settings.seed)  # noqa: S311 - reproducible, not secret
-        self._catalogue = scenario.catalogue()
-        self._network = Network(self.world, self._stream(), scenario.network.delay_us)
-        self.backends = {b.name: b for b in self._build_backends(scenario, settings)}
-        self.frontends = [self._build_frontend(i) for i in range(scenario.frontends)]
-        planner = scenario.planner_settings(policy(scenario.policy))
-        self.scheduler = SimulatedScheduler(
-            self.world,
-            SchedulerEngine(planner, scenario.epochs),
-            self._observe,
-            self._publish_plan,
-            self._publish_table,
-        )
+        self.network = Network(self.world, scenario.network, self._stream())
+        catalogue = scenario.catalogue()
+        self.store = SimulatedStore(self.world, self.network, catalogue)
+        self._around = Surroundings(self.world, self.network, self.store)
+        self._fan_outs = fan_outs_of(catalogue.queries, scenario.queries)
+        self._payload_bytes = _payload_bytes(scenario)
+        self._connections = 0
+        self._device_of = dict(_named_devices(scenario.devices))
+        self.backends = {name: self._backend(name, 1) for name in self._device_of}
+        self.frontends = [self._frontend(i, 1) for i in range(scenario.frontends)]
+        self.schedulers = [self._scheduler(i, 1) for i in range(scenario.schedulers)]
 
     def start(self) -> None:
-        """Connect everything, elect the scheduler and begin to report."""
-        for frontend in self.frontends:
-            frontend.handle(frontend_events.CatalogueChanged(self._catalogue))
-            for backend in self.backends:
-                frontend.handle(frontend_events.BackendFound(backend))
-        self.scheduler.lead()
-        self._report()
+        """Let every process begin; their reports are spread over the second."""
+        for position, backend in enumerate(self.backends.values()):
+            backend.start(REPORT_US * position // len(self.backends))
+        for position, frontend in enumerate(self.frontends):
+            frontend.start(REPORT_US * position // len(self.frontends))
+        for scheduler in self.schedulers:
+            self.world.at(SCHEDULERS_START_US, scheduler.start)
+
+    @property
+    def is_rolled_out(self) -> bool:
+        """Whether all that the newest plan counts on is loaded and in every frontend's table."""
+        table = self.store.table
+        spots = {(route.backend, s.session) for s in table.sessions for route in s.routes}
+        spots |= {
+            (member.backend, session.session)
+            for pool in table.pools
+            for member in pool.members
+            for session in pool.sessions
+        }
+        wanted = {
+            (backend.backend, placement.session)
+            for backend in self.store.plan.backends
+            for placement in backend.placements
+            if not placement.spare
+        }
+        return (
+            bool(wanted)
+            and wanted <= spots
+            and all(frontend.table_seen is table for frontend in self.frontends)
+        )
 
     def redeclare(self, catalogue: Catalogue) -> None:
         """Change what is declared, as `nexus apply` does."""
-        self._catalogue = catalogue
+        self.store.declare(catalogue)
         for frontend in self.frontends:
-            frontend.handle(frontend_events.CatalogueChanged(catalogue))
+            frontend.read_catalogue(catalogue)
+
+    # Life and death.
+
+    def process(self, name: str) -> Process | None:
+        """The process that now has a name; None while it is dead."""
+        return next((p for p in self.processes() if p.name == name), None)
+
+    def processes(self) -> Iterator[Process]:
+        """All that live, and the store."""
+        yield from self.backends.values()
+        yield from self.frontends
+        yield from self.schedulers
+        yield self.store
+
+    def devices(self) -> list[tuple[BackendName, SimulatedDevice]]:
+        """Every device of every backend that lives, or has lived."""
+        living = [(name, backend.device) for name, backend in self.backends.items()]
+        return sorted((*living, *self._retired), key=lambda entry: entry[0])
 
     def kill_backend(self, name: BackendName) -> None:
-        """Kill -9: sockets close at once, the status key expires with the next report."""
-        self.backends.pop(name).kill()
-        for frontend in self.frontends:
-            self.world.after(
-                FAILURE_DETECTION_US,
-                partial(frontend.handle, frontend_events.BackendLost(name)),
-            )
+        """Kill -9: sockets close at once; the status expires with its time."""
+        backend = self.backends.pop(name)
+        backend.kill()
+        self._retired.append((name, backend.device))
 
-    def _report(self) -> None:
-        self.scheduler.look()
-        self.world.after(REPORT_US, self._report)
+    def restart_backend(self, name: BackendName, incarnation: int) -> None:
+        """Start a killed backend anew: nothing is loaded."""
+        backend = self._backend(name, incarnation)
+        self.backends[name] = backend
+        backend.start(self.world.now_us)
 
-    def _observe(self) -> Observation:
-        return Observation(
-            self._catalogue,
-            tuple(backend.status() for backend in self.backends.values()),
-            tuple(frontend.report() for frontend in self.frontends),
+    def kill_frontend(self, name: FrontendName) -> None:
+        """Kill -9: the requests of its clients fail."""
+        frontend = next(f for f in self.frontends if f.name == name)
+        frontend.kill()
+        self.frontends.remove(frontend)
+
+    def restart_frontend(self, name: FrontendName, incarnation: int) -> None:
+        """Start a killed frontend anew."""
+        frontend = self._frontend(int(name.rpartition("-")[2]), incarnation)
+        self.frontends.append(frontend)
+        self.frontends.sort(key=lambda f: f.name)
+        frontend.start(self.world.now_us)
+
+    def kill_scheduler(self, name: str) -> None:
+        """Kill -9: the lease runs out."""
+        scheduler = next(s for s in self.schedulers if s.name == name)
+        scheduler.kill()
+        self.schedulers.remove(scheduler)
+
+    def restart_scheduler(self, name: str, incarnation: int) -> None:
+        """Start a killed scheduler anew: it knows what lies in the store."""
+        scheduler = self._scheduler(int(name.rpartition("-")[2]), incarnation)
+        self.schedulers.append(scheduler)
+        scheduler.start()
+
+    # Connections.
+
+    def connect(self, frontend: SimulatedFrontend, backend: BackendName) -> Connection | None:
+        """A connection to a backend; None when it cannot be reached now."""
+        process = self.backends.get(backend)
+        if process is None or not process.running:
+            return None
+        if not self.network.reaches(frontend.name, backend):
+            return None
+        self._connections += 1
+        connection = Connection(self._connections, frontend, process, self.network)
+        process.accept(connection)
+        return connection
+
+    def connect_peer(
+        self, frontend: SimulatedFrontend, peer: FrontendName
+    ) -> PeerConnection | None:
+        """A connection to another frontend; None when it cannot be reached now."""
+        other = next((f for f in self.frontends if f.name == peer), None)
+        if other is None or not other.running:
+            return None
+        if not self.network.reaches(frontend.name, peer):
+            return None
+        connection = PeerConnection(frontend, other, self.network)
+        frontend.peer_found(connection)
+        other.peer_found(connection)
+        return connection
+
+    # Building.
+
+    def _backend(self, name: BackendName, incarnation: int) -> SimulatedBackend:
+        spec = self._device_of[name]
+        default = DeviceBehaviour(jitter=self._settings.jitter, load_us=self._settings.load_us)
+        device = SimulatedDevice(
+            spec.type,
+            spec.memory_bytes,
+            self._scenario.behaviours.get(spec.type, default),
+            {p.model: p for p in self.store.catalogue.profiles if p.device == spec.type},
+            self._stream(),
+        )
+        return SimulatedBackend(
+            self._around,
+            name,
+            incarnation,
+            device=device,
+            fan_outs=self._fan_outs,
+            rng=self._stream(),
         )
 
-    def _publish_plan(self, plan: Plan) -> None:
-        for backend in self.backends.values():
-            self._network.send("store", backend.name, partial(backend.take_plan, plan))
+    def _frontend(self, index: int, incarnation: int) -> SimulatedFrontend:
+        return SimulatedFrontend(
+            self._around,
+            f"frontend-{index}",
+            incarnation,
+            ledger=self.ledger,
+            exchange=self,
+            payload_bytes=self._payload_bytes,
+        )
 
-    def _publish_table(self, table: RoutingTable) -> None:
-        event = frontend_events.TableChanged(table)
-        for frontend in self.frontends:
-            self._network.send("store", frontend.name, partial(frontend.handle, event))
-
-    def _build_backends(
-        self, scenario: Scenario, settings: SimulationSettings
-    ) -> list[SimulatedBackend]:
-        fan_outs = fan_outs_of(self._catalogue.queries)
-        backends = []
-        for device in scenario.devices:
-            if device.count is None:
-                raise InvalidArgumentError(
-                    f"device {device.type!r} has no count: a simulation needs to know how many",
-                    reason="invalid_scenario",
-                )
-            profiles = {p.model: p for p in self._catalogue.profiles if p.device == device.type}
-            backends += [
-                SimulatedBackend(
-                    self.world,
-                    f"{device.type}-{index}",
-                    _device(device.type, device.memory_bytes, settings),
-                    profiles,
-                    fan_outs,
-                    self._stream(),
-                    self._reply_from(f"{device.type}-{index}"),
-                )
-                for index in range(device.count)
-            ]
-        return backends
-
-    def _build_frontend(self, index: int) -> SimulatedFrontend:
-        name = f"frontend-{index}"
-
-        def send(effect: frontend_events.Send | frontend_events.CancelSent) -> None:
-            self._network.send(name, effect.backend, lambda: self._arrive(index, effect))
-
-        return SimulatedFrontend(self.world, name, self.ledger, send)
-
-    def _arrive(
-        self, connection: int, effect: frontend_events.Send | frontend_events.CancelSent
-    ) -> None:
-        backend = self.backends.get(effect.backend)
-        if backend is None:
-            return  # It died while the message was on its way.
-        if isinstance(effect, frontend_events.Send):
-            backend.arrive(DispatchKey(connection, effect.dispatch.id), effect.dispatch)
-        else:
-            backend.handle(BackendCancelled(DispatchKey(connection, effect.dispatch_id)))
-
-    def _reply_from(self, name: BackendName) -> "Reply":
-        return Reply(self, name)
-
-    def deliver_reply(self, source: BackendName, key: DispatchKey, outcome: Outcome) -> None:
-        """A backend's reply goes to the frontend of its connection."""
-        frontend = self.frontends[key.connection]
-        self._network.send(source, frontend.name, lambda: frontend.replied(key.dispatch, outcome))
-
-    def disconnect(self, connection: int) -> None:
-        """A frontend's connections close: no backend keeps its work."""
-        for backend in self.backends.values():
-            backend.handle(ConnectionLost(connection))
+    def _scheduler(self, index: int, incarnation: int) -> SimulatedScheduler:
+        planner = self._scenario.planner_settings(policy(self._scenario.policy))
+        return SimulatedScheduler(
+            self._around,
+            f"scheduler-{index}",
+            incarnation,
+            SchedulerEngine(planner, self._scenario.epochs, _prices(self._scenario.devices)),
+            self.plans.append,
+        )
 
     def _stream(self) -> random.Random:
         return random.Random(self._rng.getrandbits(64))  # noqa: S311 - reproducible, not secret
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Where one backend's replies go."""
+def _named_devices(devices: Iterable[DeviceSpec]) -> Iterator[tuple[BackendName, DeviceSpec]]:
+    """A backend for each device, named by its type and a number."""
+    for spec in devices:
+        if spec.count is None:
+            raise InvalidArgumentError(
+                f"device {spec.type!r} has no count: a simulation needs to know how many",
+                reason="invalid_scenario",
+            )
+        for index in range(spec.count):
+            yield f"{spec.type}-{index}", spec
 
-    cluster: SimulatedCluster
-    source: BackendName
 
-    def __call__(self, key: DispatchKey, outcome: Outcome) -> None:
-        """Send it."""
-        self.cluster.deliver_reply(self.source, key, outcome)
+def _prices(devices: Iterable[DeviceSpec]) -> dict[str, float]:
+    return {spec.type: spec.price for spec in devices}
 
 
-def _device(type_: DeviceType, memory_bytes: int, settings: SimulationSettings) -> SimulatedDevice:
-    return SimulatedDevice(
-        type=type_, memory_bytes=memory_bytes, jitter=settings.jitter, load_us=settings.load_us
-    )
+def _payload_bytes(scenario: Scenario) -> dict[str, int]:
+    """By session name; every stage of a query gets the frame."""
+    sizes = {entry.session.name: entry.payload_bytes for entry in scenario.sessions}
+    for asked in scenario.queries:
+        for stage in asked.query.stages:
+            sizes[f"{asked.query.name}/{stage.name}"] = asked.payload_bytes
+    return {name: size for name, size in sizes.items() if size}

@@ -1,73 +1,273 @@
 """A frontend in virtual time: the real engine over simulated links."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import Protocol
 
-from nexus.core.cluster import FrontendReport
-from nexus.core.names import FrontendName, QueryName, SessionName
-from nexus.core.request import Outcome
+from nexus.backend.dispatch_key import DispatchKey
+from nexus.backend.events import Cancelled as BackendCancelled
+from nexus.backend.events import Watched
+from nexus.core.cluster import Catalogue, FrontendReport
+from nexus.core.names import BackendName, FrontendName, QueryName, SessionName
+from nexus.core.request import Dispatch, DropReason, Outcome, dropped
+from nexus.core.routing import RoutingTable
+from nexus.core.units import US_PER_S
 from nexus.frontend import events
 from nexus.frontend.engine import FrontendEngine
+from nexus.simulator.connection import Connection, PeerConnection
 from nexus.simulator.ledger import Ledger
+from nexus.simulator.process import Process
+from nexus.simulator.surroundings import REPORT_US, Surroundings
 from nexus.simulator.wakeup import Wakeup
-from nexus.simulator.world import World
+
+RECONNECT_MIN_US = 50_000
+RECONNECT_MAX_US = US_PER_S
+"""Pauses between tries to connect, doubling: as in ``nexus.frontend.backend_links``."""
+
+UNSENT = dropped(DropReason.BACKEND_LOST, "there is no connection to the backend")
 
 
-@dataclass(slots=True)
-class SimulatedFrontend:
-    """Interprets the engine's effects. ``send`` takes a Send or CancelSent towards its backend."""
+class Exchange(Protocol):
+    """Who makes connections."""
 
-    world: World
-    name: FrontendName
-    ledger: Ledger
-    send: Callable[[events.Send | events.CancelSent], None]
-    engine: FrontendEngine = field(default_factory=FrontendEngine)
-    _requests: int = 0
-    _wakeup: Wakeup = field(init=False)
+    def connect(self, frontend: "SimulatedFrontend", backend: BackendName) -> Connection | None:
+        """A connection to a backend; None when it cannot be reached now."""
+        ...
 
-    def __post_init__(self) -> None:
-        """Let the engine be woken."""
-        self._wakeup = Wakeup(self.world, lambda: self.handle(events.Tick()))
+    def connect_peer(
+        self, frontend: "SimulatedFrontend", peer: FrontendName
+    ) -> PeerConnection | None:
+        """A connection to another frontend; None when it cannot be reached now."""
+        ...
 
-    def submit(self, session: SessionName, slo_us: int, items: int = 1) -> None:
-        """A client asks for one session."""
-        request_id, deadline_us = self._open(session, slo_us)
-        self.handle(events.Submit(request_id, session, deadline_us, items))
 
-    def submit_query(self, query: QueryName, slo_us: int) -> None:
+class SimulatedFrontend(Process):
+    """Interprets the engine's effects."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        name: FrontendName,
+        incarnation: int,
+        *,
+        ledger: Ledger,
+        exchange: Exchange,
+        payload_bytes: dict[str, int],
+    ) -> None:
+        """Connected to nobody. ``payload_bytes`` by session name, stages of queries included."""
+        super().__init__(around.world, name, incarnation)
+        self.engine = FrontendEngine()
+        self.table_seen = RoutingTable()
+        self.connections: dict[BackendName, Connection] = {}
+        self.peers: dict[FrontendName, PeerConnection] = {}
+        self._ledger = ledger
+        self._exchange = exchange
+        self._payload_bytes = payload_bytes
+        self._network = around.network
+        self._store = around.store
+        self._to_store = around.network.lane(name, around.store.name)
+        self._connecting: set[BackendName] = set()
+        self._catalogue = Catalogue()
+        self._wakeup = Wakeup(around.world, self._tick)
+
+    def start(self, report_at_us: int) -> None:
+        """Read what is declared, and begin to report each second."""
+        self.read_catalogue(self._store.catalogue)
+        self._peers_changed()
+        self.world.at(report_at_us, self._report)
+
+    # Requests.
+
+    def submit(self, request_id: int, session: SessionName, deadline_us: int) -> None:
+        """A client asks for one item of a session."""
+        self.handle(events.Submit(request_id, session, deadline_us))
+
+    def submit_query(self, request_id: int, query: QueryName, deadline_us: int) -> None:
         """A client asks for a query on one frame."""
-        request_id, deadline_us = self._open(query, slo_us)
         self.handle(events.SubmitQuery(request_id, query, deadline_us))
 
-    def replied(self, dispatch_id: int, outcome: Outcome) -> None:
-        """A reply comes in from a backend."""
-        self.handle(events.Replied(dispatch_id, outcome))
+    def replied(self, dispatch_ids: tuple[int, ...], outcomes: tuple[Outcome, ...]) -> None:
+        """Replies come in from a backend."""
+        if len(dispatch_ids) == 1:
+            self.handle(events.Replied(dispatch_ids[0], outcomes[0]))
+        else:
+            self.handle(events.RepliedTogether(dispatch_ids, outcomes))
+
+    def handle(self, event: events.Event) -> None:
+        """Tell the engine, do what it says."""
+        if not self.running:
+            self.wait(self.handle, event)
+            return
+        now_us = self.world.now_us
+        for effect in self.engine.handle(event, now_us):
+            if isinstance(effect, events.Answer):
+                self._ledger.answered(self.name, effect.request_id, effect.outcome, now_us)
+            elif isinstance(effect, events.Send):
+                self._send(effect.backend, effect.dispatch)
+            else:
+                self._perform(effect)
+        self._wakeup.set(self.engine.next_wakeup_us())
+
+    def _tick(self) -> None:
+        self.handle(events.Tick())
+
+    def _send(self, backend: BackendName, dispatch: Dispatch) -> None:
+        connection = self.connections.get(backend)
+        if connection is not None:
+            connection.infer(dispatch, self._payload_bytes.get(dispatch.session, 0))
+        else:
+            self.world.soon(self.handle, events.Replied(dispatch.id, UNSENT))
+
+    def _perform(self, effect: events.Effect) -> None:
+        match effect:
+            case events.Ask():
+                asked = events.Asked(
+                    self.name, effect.ask_id, effect.session, effect.items, effect.deadline_us
+                )
+                self._tell_peer(effect.peer, asked)
+            case events.AnswerAsk():
+                answer = events.AskAnswered(effect.ask_id, effect.backend, effect.refusal)
+                self._tell_peer(effect.peer, answer)
+            case events.Watch() | events.CancelSent():
+                self._tell_backend(effect)
+
+    def _tell_peer(self, peer: FrontendName, event: events.Event) -> None:
+        """What cannot be sent is lost: asks are repeated by nobody, and time out."""
+        connection = self.peers.get(peer)
+        if connection is not None:
+            connection.tell(self.name, event)
+
+    def _tell_backend(self, effect: events.Watch | events.CancelSent) -> None:
+        connection = self.connections.get(effect.backend)
+        if connection is None:
+            return
+        if isinstance(effect, events.Watch):
+            connection.tell_backend(Watched(connection.number, effect.on))
+        else:
+            key = DispatchKey(connection.number, effect.dispatch_id)
+            connection.tell_backend(BackendCancelled(key))
+
+    # The cluster.
+
+    def read_catalogue(self, catalogue: Catalogue) -> None:
+        """What is declared was read."""
+        if catalogue is not self._catalogue:
+            self._catalogue = catalogue
+            self.handle(events.CatalogueChanged(catalogue))
+
+    def read_table(self, table: RoutingTable) -> None:
+        """A publication was read: connect to what it names, and say that it is in use."""
+        if not self.running:
+            self.wait(self.read_table, table)
+            return
+        if (table.fence, table.version) < (self.table_seen.fence, self.table_seen.version):
+            return
+        self.table_seen = table
+        self.handle(events.TableChanged(table))
+        self._follow()
+        self._report_now()
+
+    def backend_lost(self, connection: Connection) -> None:
+        """A connection is no more; try to have a new one."""
+        if not self.running:
+            self.wait(self.backend_lost, connection)
+            return
+        name = connection.backend.name
+        if self.connections.get(name) is connection:
+            del self.connections[name]
+            self.handle(events.BackendLost(name))
+            self._connect_later(name, RECONNECT_MIN_US)
+
+    def peer_lost(self, connection: PeerConnection) -> None:
+        """A connection to another frontend is no more."""
+        if not self.running:
+            self.wait(self.peer_lost, connection)
+            return
+        name = connection.other(self.name).name
+        if self.peers.get(name) is connection:
+            del self.peers[name]
+            self._peers_changed()
+
+    def peer_found(self, connection: PeerConnection) -> None:
+        """Another frontend has connected, or was connected to."""
+        if not self.running:
+            self.wait(self.peer_found, connection)
+            return
+        self.peers[connection.other(self.name).name] = connection
+        self._peers_changed()
+
+    def kill(self) -> None:
+        """Die: connections close, and the clients' requests fail."""
+        super().kill()
+        self._ledger.broken_off(self.name)
+        for connection in self.connections.values():
+            connection.close_by_frontend()
+        for peer in self.peers.values():
+            peer.close_by(self.name)
+        self.connections.clear()
+        self.peers.clear()
 
     def report(self) -> FrontendReport:
-        """What this frontend would report."""
+        """What this frontend reports."""
         return FrontendReport(
             frontend=self.name,
-            incarnation=1,
+            incarnation=self.incarnation,
             address=self.name,
+            peer_address=self.name,
             at_us=self.world.now_us,
             table_version=self.engine.table.version,
             arrivals=dict(self.engine.arrivals),
             stages=dict(self.engine.stages),
         )
 
-    def handle(self, event: events.Event) -> None:
-        """Tell the engine, do what it says."""
-        for effect in self.engine.handle(event, self.world.now_us):
-            if isinstance(effect, events.Answer):
-                self.ledger.answered(
-                    self.name, effect.request_id, effect.outcome, self.world.now_us
-                )
-            elif isinstance(effect, events.Send | events.CancelSent):
-                self.send(effect)
-        self._wakeup.set(self.engine.next_wakeup_us())
+    def _report(self) -> None:
+        if self.alive:
+            self.world.after(REPORT_US, self._report)
+            if self.running:
+                self._report_now()
+                self._look_around()
 
-    def _open(self, owner: str, slo_us: int) -> tuple[int, int]:
-        self._requests += 1
-        deadline_us = self.world.now_us + slo_us
-        self.ledger.sent(self.name, self._requests, owner, self.world.now_us, deadline_us)
-        return self._requests, deadline_us
+    def _report_now(self) -> None:
+        self._to_store.send(self._store.report_frontend, self, self.report())
+
+    def _look_around(self) -> None:
+        """Poll: what is declared, and which frontends there are. The lesser name connects."""
+        if not self._store.running or not self._network.reaches(self.name, self._store.name):
+            return
+        self.read_catalogue(self._store.catalogue)
+        for report in self._store.frontends():
+            name = report.frontend
+            if name > self.name and name not in self.peers:
+                self._exchange.connect_peer(self, name)
+
+    def _peers_changed(self) -> None:
+        names = tuple(sorted((self.name, *self.peers)))
+        self.handle(events.PeersChanged(self.name, names))
+
+    def _routed(self) -> set[BackendName]:
+        table = self.table_seen
+        routed = {route.backend for session in table.sessions for route in session.routes}
+        return routed | {member.backend for pool in table.pools for member in pool.members}
+
+    def _follow(self) -> None:
+        for name in sorted(self._routed() - self.connections.keys() - self._connecting):
+            self._connect_later(name, 0)
+
+    def _connect_later(self, name: BackendName, pause_us: int) -> None:
+        """Try after a pause; connecting takes a way there and back."""
+        self._connecting.add(name)
+        delay_us = pause_us + 2 * self._network.settings.delay_us
+        self.world.after(delay_us, self._connect, name, pause_us)
+
+    def _connect(self, name: BackendName, pause_us: int) -> None:
+        if not self.running:
+            self.wait(self._connect, name, pause_us)
+            return
+        self._connecting.discard(name)
+        if name in self.connections or name not in self._routed():
+            return
+        connection = self._exchange.connect(self, name)
+        if connection is None:
+            pause_us = min(max(2 * pause_us, RECONNECT_MIN_US), RECONNECT_MAX_US)
+            self._connect_later(name, pause_us)
+            return
+        self.connections[name] = connection
+        self.handle(events.BackendFound(name))

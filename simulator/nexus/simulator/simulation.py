@@ -1,27 +1,125 @@
-"""Run a scenario in virtual time and count what came of it."""
+"""Run a scenario in virtual time and report what came of it."""
 
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 
 from nexus.core.clock import MonotonicClock
 from nexus.core.names import DeviceType, SessionName, stage_session_name
-from nexus.core.query import Query
 from nexus.core.session import Session, SessionLoad
 from nexus.core.units import US_PER_S, s_from_us
 from nexus.scheduler.plan_scenario import workload_of
 from nexus.scheduler.planner import lower_bound
 from nexus.scheduler.scenario import Scenario
 from nexus.scheduler.stage_rates import stage_rates
-from nexus.simulator.arrivals import Arrivals, arrival_times, arrivals_of
+from nexus.simulator.clients import Clients
+from nexus.simulator.faults import Faults
 from nexus.simulator.ledger import Account
 from nexus.simulator.report import DeviceUse, SimulationReport
-from nexus.simulator.simulated_backend import SimulatedBackend
 from nexus.simulator.simulated_cluster import SimulatedCluster, SimulationSettings
 
 SETTLE_US = 3 * US_PER_S
-"""Arrivals begin this late: the first plan is made, loaded and routed."""
+"""Arrivals begin no earlier: the first plan is made, loaded and routed."""
+
+SETTLE_MAX_US = 60 * US_PER_S
+"""... nor later, should the first plan never be rolled out."""
+
+SETTLE_STEP_US = US_PER_S // 2
+
+
+class Simulation:
+    """One run, step by step: ``settle``, then ``offer``, then ``run_until``, then ``report``.
+
+    ``from_us`` is when the first request may come.
+    """
+
+    def __init__(self, scenario: Scenario, settings: SimulationSettings | None = None) -> None:
+        """Build the cluster; raise InvalidArgumentError for a scenario without device counts."""
+        self.scenario = scenario
+        self.settings = settings or SimulationSettings(seed=scenario.seed)
+        self.cluster = SimulatedCluster(scenario, self.settings)
+        self.from_us = SETTLE_US
+
+    @property
+    def until_us(self) -> int:
+        """The last request comes before this."""
+        return self.from_us + self.scenario.duration_us
+
+    def settle(self) -> None:
+        """Run until the first plan is rolled out."""
+        world = self.cluster.world
+        self.cluster.start()
+        world.run_until(SETTLE_US)
+        while not self.cluster.is_rolled_out and world.now_us < SETTLE_MAX_US:
+            world.run_until(world.now_us + SETTLE_STEP_US)
+        self.from_us = world.now_us
+        self.cluster.ledger.counted_from_us = self.from_us + self.settings.warmup_us
+
+    def offer(self) -> None:
+        """Schedule the requests and the faults."""
+        cluster = self.cluster
+        clients = Clients(cluster.world, cluster.ledger, cluster.frontends)
+        clients.offer(self.scenario, self.from_us, self.settings.seed + 1)
+        faults = Faults(cluster)
+        for fault in self.scenario.faults:
+            faults.schedule(fault, self.from_us)
+
+    def finish(self) -> None:
+        """Run to the end of every deadline; raise LedgerError when a request has no answer."""
+        slos_us = [entry.session.slo_us for entry in self.scenario.sessions]
+        slos_us += (entry.query.slo_us for entry in self.scenario.queries)
+        last_us = self.until_us + max(slos_us, default=0) + US_PER_S
+        # Who stands still answers when it goes on.
+        faults = self.scenario.faults
+        heals_us = [self.from_us + f.at_us + f.for_us for f in faults if f.for_us is not None]
+        self.cluster.world.run_until(max([last_us, *(heal + US_PER_S for heal in heals_us)]))
+        self.cluster.ledger.close()
+
+    def report(self) -> SimulationReport:
+        """What came of it."""
+        cluster, scenario = self.cluster, self.scenario
+        accounts = cluster.ledger.accounts
+        counted_us = self.until_us - cluster.ledger.counted_from_us
+        sessions = {
+            e.session.name: accounts.get(e.session.name, Account()) for e in scenario.sessions
+        }
+        queries = {e.query.name: accounts.get(e.query.name, Account()) for e in scenario.queries}
+        offered = {
+            name: account.offered / s_from_us(counted_us)
+            for name, account in (sessions | queries).items()
+        }
+        return SimulationReport(
+            scenario=scenario.name,
+            policy=scenario.policy,
+            seed=self.settings.seed,
+            simulated_us=counted_us,
+            sessions=sessions,
+            queries=queries,
+            batches=self._batches(),
+            devices=self._devices(),
+            lower_bound=devices_at_best(scenario, offered),
+            plans=len(cluster.plans),
+            events=cluster.world.events,
+        )
+
+    def _batches(self) -> dict[SessionName, dict[int, int]]:
+        total: dict[SessionName, dict[int, int]] = {}
+        for _, device in self.cluster.devices():
+            for session, sizes in device.batches.items():
+                sums = total.setdefault(session, {})
+                for size, count in sizes.items():
+                    sums[size] = sums.get(size, 0) + count
+        return {name: dict(sorted(total[name].items())) for name in sorted(total)}
+
+    def _devices(self) -> list[DeviceUse]:
+        counted_from_us = self.cluster.ledger.counted_from_us
+        return [
+            DeviceUse(
+                backend=name,
+                device=device.type,
+                busy_us_by_second=device.busy_us_by_second(counted_from_us, self.until_us),
+            )
+            for name, device in self.cluster.devices()
+        ]
 
 
 def simulate(
@@ -29,50 +127,21 @@ def simulate(
     settings: SimulationSettings | None = None,
     during: Callable[[SimulatedCluster], None] | None = None,
 ) -> SimulationReport:
-    """Simulate ``scenario``; ``during`` may schedule faults and changes before it begins.
+    """Simulate ``scenario``; ``during`` may schedule changes before the first request comes.
 
-    Raises LedgerError when an invariant breaks, InvalidArgumentError for a scenario without device
-    counts.
+    Raises:
+        InvalidArgumentError: a device has no count, or the policy is unknown.
+        LedgerError: an invariant broke.
     """
-    started_us = MonotonicClock().now_us()
-    settings = settings or SimulationSettings(seed=scenario.seed)
-    cluster = SimulatedCluster(scenario, settings)
-    cluster.start()
+    clock = MonotonicClock()
+    started_us = clock.now_us()
+    simulation = Simulation(scenario, settings)
+    simulation.settle()
     if during is not None:
-        during(cluster)
-    _offer(cluster, scenario, random.Random(settings.seed + 1))  # noqa: S311 - reproducible
-    slo_max_us = max(
-        [e.session.slo_us for e in scenario.sessions] + [e.query.slo_us for e in scenario.queries]
-    )
-    end_us = SETTLE_US + scenario.duration_us
-    cluster.world.run_until(end_us + slo_max_us + US_PER_S)
-    cluster.ledger.close()
-    report = _report(cluster, scenario, settings)
-    return replace(report, wall_s=s_from_us(MonotonicClock().now_us() - started_us))
-
-
-def _report(
-    cluster: SimulatedCluster, scenario: Scenario, settings: SimulationSettings
-) -> SimulationReport:
-    accounts = cluster.ledger.accounts
-    from_us = max(SETTLE_US, settings.warmup_us)
-    counted_us = SETTLE_US + scenario.duration_us - from_us
-    sessions = {e.session.name: accounts.get(e.session.name, Account()) for e in scenario.sessions}
-    queries = {e.query.name: accounts.get(e.query.name, Account()) for e in scenario.queries}
-    offered = {name: a.offered / s_from_us(counted_us) for name, a in (sessions | queries).items()}
-    return SimulationReport(
-        scenario=scenario.name,
-        policy=scenario.policy,
-        seed=settings.seed,
-        simulated_us=counted_us,
-        sessions=sessions,
-        queries=queries,
-        batches=_batches(cluster),
-        devices=[_use(backend, from_us, counted_us) for backend in cluster.backends.values()],
-        lower_bound=devices_at_best(scenario, offered),
-        plans=len(cluster.scheduler.plans),
-        events=cluster.world.events,
-    )
+        during(simulation.cluster)
+    simulation.offer()
+    simulation.finish()
+    return replace(simulation.report(), wall_s=s_from_us(clock.now_us() - started_us))
 
 
 def devices_at_best(scenario: Scenario, offered: Mapping[str, float]) -> dict[DeviceType, float]:
@@ -99,68 +168,3 @@ def devices_at_best(scenario: Scenario, offered: Mapping[str, float]) -> dict[De
         if any(workload.profile(load.session.model, spec.type) for spec in workload.devices)
     ]
     return lower_bound(served, workload)
-
-
-def _batches(cluster: SimulatedCluster) -> dict[SessionName, dict[int, int]]:
-    total: dict[SessionName, dict[int, int]] = {}
-    for backend in cluster.backends.values():
-        for session, sizes in backend.batches.items():
-            sums = total.setdefault(session, {})
-            for size, count in sizes.items():
-                sums[size] = sums.get(size, 0) + count
-    return total
-
-
-def _use(backend: SimulatedBackend, from_us: int, counted_us: int) -> DeviceUse:
-    seconds = [0] * -(-counted_us // US_PER_S)
-    for start_us, took_us in backend.busy:
-        at_us, end_us = max(start_us, from_us), min(start_us + took_us, from_us + counted_us)
-        while at_us < end_us:
-            second = (at_us - from_us) // US_PER_S
-            next_us = min(end_us, from_us + (second + 1) * US_PER_S)
-            seconds[second] += next_us - at_us
-            at_us = next_us
-    return DeviceUse(
-        backend=backend.name, device=backend.device.type, busy_us_by_second=tuple(seconds)
-    )
-
-
-def _offer(cluster: SimulatedCluster, scenario: Scenario, rng: random.Random) -> None:
-    frontends = cluster.frontends
-
-    def ask_session(session: Session, index: int) -> None:
-        frontends[index].submit(session.name, session.slo_us)
-
-    def ask_query(query: Query, index: int) -> None:
-        frontends[index].submit_query(query.name, query.slo_us)
-
-    for entry in scenario.sessions:
-        arrivals = arrivals_of(entry.arrivals, entry.rate)
-        ask = partial(ask_session, entry.session)
-        _stream(cluster, arrivals, scenario.duration_us, rng, ask)
-    for asked in scenario.queries:
-        arrivals = arrivals_of(asked.arrivals, asked.rate)
-        _stream(cluster, arrivals, scenario.duration_us, rng, partial(ask_query, asked.query))
-
-
-def _stream(
-    cluster: SimulatedCluster,
-    arrivals: Arrivals,
-    duration_us: int,
-    rng: random.Random,
-    submit: Callable[[int], None],
-) -> None:
-    """Let one stream's requests come, each at a frontend drawn at random, one ahead at a time."""
-    own = random.Random(rng.getrandbits(64))  # noqa: S311 - reproducible, not secret
-    times = arrival_times(arrivals, duration_us, own)
-
-    def next_one() -> None:
-        when_us = next(times, None)
-        if when_us is not None:
-            cluster.world.at(SETTLE_US + when_us, arrive)
-
-    def arrive() -> None:
-        submit(own.randrange(len(cluster.frontends)))
-        next_one()
-
-    next_one()

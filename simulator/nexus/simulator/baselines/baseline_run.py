@@ -91,7 +91,7 @@ class BaselineRun:
     @property
     def from_us(self) -> int:
         """Requests are counted from here on."""
-        return max(SETTLE_US, self.settings.warmup_us)
+        return SETTLE_US + self.settings.warmup_us
 
     @property
     def until_us(self) -> int:
