@@ -14,7 +14,7 @@ from nexus.core.routing import RoutingTable
 from nexus.frontend import events
 from nexus.frontend.limits import CONNECTIONS_MAX
 from nexus.rpc.connection import Callbacks, FrameConnection, connect_frames
-from nexus.rpc.frames import Cancel, Goodbye, Infer, Message, Reply
+from nexus.rpc.frames import Cancel, Goodbye, Infer, Message, Replies, Reply
 
 # A peer silent for ten of these is lost: this is for hosts that vanish, and must not take a loop
 # that loads a model for one. A process that was killed is noticed at once, by its socket.
@@ -120,8 +120,11 @@ class BackendLink:
         self._tell(events.BackendFound(self.backend))
         return connection
 
-    def _received(self, _: FrameConnection, message: Message) -> None:
+    def _received(self, connection: FrameConnection, message: Message) -> None:
         match message:
+            case Replies(replies):
+                for reply in replies:
+                    self._received(connection, reply)
             case Reply(dispatch_id, outcome):
                 self._unanswered -= 1
                 self._tell(events.Replied(dispatch_id, outcome))
