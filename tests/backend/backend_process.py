@@ -14,7 +14,7 @@ from nexus.core.profile import Profile
 from nexus.core.request import Dispatch, Outcome
 from nexus.core.tensor import DataType, Tensor, TensorSpec
 from nexus.rpc.connection import Callbacks, FrameConnection, connect_frames
-from nexus.rpc.frames import Goodbye, Infer, Message, Reply
+from nexus.rpc.frames import BatchStarted, Goodbye, Infer, Message, Replies, Reply
 from nexus.store.cluster import ClusterStore
 
 WAIT_S = 15.0
@@ -66,6 +66,8 @@ class Caller:
     connection: FrameConnection | None = None
     goodbye: asyncio.Event = field(default_factory=asyncio.Event)
     replies: dict[int, asyncio.Future[Outcome]] = field(default_factory=dict)
+    together: list[int] = field(default_factory=list)
+    started: list[BatchStarted] = field(default_factory=list)
 
     def send(self, dispatch: Dispatch, *tensors: Tensor, budget_us: int = 1_000_000) -> None:
         """Send a dispatch with so much time left."""
@@ -81,6 +83,12 @@ class Caller:
         match message:
             case Reply(dispatch_id, outcome):
                 self.replies[dispatch_id].set_result(outcome)
+            case Replies(replies):
+                self.together.append(len(replies))
+                for reply in replies:
+                    self.replies[reply.dispatch_id].set_result(reply.outcome)
+            case BatchStarted():
+                self.started.append(message)
             case Goodbye():
                 self.goodbye.set()
 

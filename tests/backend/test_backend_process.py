@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import grpc.aio
 import pytest
@@ -17,7 +18,7 @@ from nexus.core.plan import Placement
 from nexus.core.request import Dispatch, DropReason
 from nexus.core.tensor import DataType, Tensor, TensorSpec
 from nexus.rpc.convert_control import status_from_pb
-from nexus.rpc.frames import Cancel
+from nexus.rpc.frames import Cancel, Watch
 from nexus.store import Store, open_store
 from nexus.store.cluster import ClusterStore
 from nexus.store.embedded import start_embedded
@@ -93,6 +94,56 @@ async def test_backend_process_serves_what_the_plan_places(redis_url: str, store
 def _metrics(address: str) -> str:
     with urllib.request.urlopen(f"http://{address}/metrics") as answer:
         return bytes(answer.read()).decode()
+
+
+async def test_backend_process_defers_pooled_batches_and_tells_who_watches(
+    redis_url: str, store: Store
+) -> None:
+    cluster = await declare(store, "defers", 20.0)
+    async with backend_process(redis_url, "defers", "--device", "emulated:v100", "--reply-ms=10"):
+        await publish(cluster, 1, replace(placement(), pool="p0"))
+        status = await status_when(cluster, loaded=(SESSION,), version=1)
+        async with caller(status.address) as frontend:
+            assert frontend.connection is not None
+            frontend.connection.send(Watch())
+            for number in range(1, 5):
+                frontend.send(dispatch(number), IMAGE)
+            full = [await frontend.outcome(number) for number in range(1, 5)]
+            assert [outcome.batch for outcome in full] == [4, 4, 4, 4]
+            frontend.send(dispatch(5), IMAGE, budget_us=300_000)
+            alone = await frontend.outcome(5)
+            # It starts 20 ms, the way back, and a little before its deadline.
+            assert 150_000 <= alone.queue_us <= 270_000
+            assert frontend.together == [4]
+            assert [(s.session, s.items, s.queued_items) for s in frontend.started] == [
+                (SESSION, 4, 0),
+                (SESSION, 1, 0),
+            ]
+            assert frontend.started[0].busy_us == 20_000
+
+
+async def test_backend_process_batches_the_members_of_a_group(redis_url: str, store: Store) -> None:
+    """Two models of a prefix group: one batch, that takes what the group's profile says."""
+    cluster = ClusterStore(store, "groups")
+    for model in ("cars", "faces"):
+        await cluster.put_model(emulated_model(model))
+        await cluster.put_profile(profile_of(model, "v100", 150.0))
+    await cluster.put_profile(profile_of("street", "v100", 40.0))
+    placements = [
+        replace(placement(f"{model}@1s", model), group="street", pool="p0")
+        for model in ("cars", "faces")
+    ]
+    async with backend_process(redis_url, "groups", "--device", "emulated:v100"):
+        await publish(cluster, 1, *placements)
+        status = await status_when(cluster, loaded=("cars@1s", "faces@1s"), version=1)
+        async with caller(status.address) as frontend:
+            for number in range(1, 5):
+                session = ("cars@1s", "faces@1s")[number % 2]
+                frontend.send(dispatch(number, session=session), IMAGE)
+            outcomes = [await frontend.outcome(number) for number in range(1, 5)]
+            assert [outcome.batch for outcome in outcomes] == [4, 4, 4, 4]
+            assert all(outcome.tensors[0].shape == (1, 4) for outcome in outcomes)
+            assert all(40_000 <= outcome.execute_us < 140_000 for outcome in outcomes)
 
 
 async def test_backend_process_cancels_and_survives_lost_callers(

@@ -1,4 +1,7 @@
-"""The internal hop's side of a backend: frames to the driver, outcomes to frames."""
+"""The internal hop's side of a backend: frames to the driver, outcomes to frames.
+
+A connection may watch: it then hears of every batch that starts (ADR 0020).
+"""
 
 import logging
 from itertools import count
@@ -6,31 +9,28 @@ from itertools import count
 from nexus.backend import events
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.driver import EngineDriver
+from nexus.backend.reply_outbox import ReplyOutbox
 from nexus.core.clock import Clock
-from nexus.core.errors import MessageTooLargeError, NexusError
-from nexus.core.request import DropReason, Outcome, dropped
+from nexus.core.errors import NexusError
+from nexus.core.request import Outcome
 from nexus.rpc.connection import Callbacks, FrameConnection, FrameServer, serve_frames
-from nexus.rpc.frames import Cancel, Goodbye, Infer, Message, Reply
+from nexus.rpc.frames import BatchStarted, Cancel, Goodbye, Infer, Message, Reply, Watch
 
 logger = logging.getLogger(__name__)
 
 
 class DataServer:
-    """Numbers connections, and sends replies back where the dispatches came from.
-
-    ``undelivered`` counts replies whose connection was gone or did not read; nobody waits for
-    those, so they are dropped quietly.
-    """
+    """Numbers connections, and sends replies back where the dispatches came from."""
 
     def __init__(self, name: str, driver: EngineDriver, clock: Clock) -> None:
         """Answer as backend ``name``."""
-        self.undelivered = 0
         self._name = name
         self._driver = driver
         self._clock = clock
         self._numbers = count(1)
         self._number_of: dict[FrameConnection, int] = {}
         self._connections: dict[int, FrameConnection] = {}
+        self._outbox = ReplyOutbox()
         self._server: FrameServer | None = None
         self._draining = False
 
@@ -53,26 +53,25 @@ class DataServer:
             self._server.broadcast(Goodbye())
 
     def reply(self, key: DispatchKey, outcome: Outcome) -> None:
-        """Send how a dispatch ended to the frontend that waits for it."""
+        """Send how a dispatch ended to the frontend that waits for it, if it is still there."""
         connection = self._connections.get(key.connection)
-        try:
-            if connection is not None:
-                self._send(connection, key, outcome)
-                return
-        except NexusError as error:
-            logger.debug("reply dropped", extra={"peer": connection, "error": error.message})
-        self.undelivered += 1
+        if connection is not None:
+            self._outbox.add(connection, Reply(key.dispatch, outcome))
+
+    def say_started(self, effect: events.SayStarted) -> None:
+        """Tell the watching frontends that a batch began."""
+        message = BatchStarted(effect.session, effect.items, effect.busy_us, effect.queued_items)
+        for number in effect.connections:
+            try:
+                self._connections[number].send(message)
+            except NexusError as error:  # It is about to be lost.
+                logger.debug("start not told", extra={"number": number, "error": error.message})
 
     async def close(self) -> None:
         """Flush and close every connection."""
+        self._outbox.flush()
         if self._server is not None:
             await self._server.close()
-
-    def _send(self, connection: FrameConnection, key: DispatchKey, outcome: Outcome) -> None:
-        try:
-            connection.send(Reply(key.dispatch, outcome))
-        except MessageTooLargeError as error:
-            connection.send(Reply(key.dispatch, dropped(DropReason.ERROR, error.message)))
 
     def _on_connection(self, connection: FrameConnection) -> None:
         number = next(self._numbers)
@@ -89,6 +88,8 @@ class DataServer:
                 self._driver.arrived(DispatchKey(number, dispatch.id), dispatch, message.tensors)
             case Cancel(dispatch_id):
                 self._driver.tell(events.Cancelled(DispatchKey(number, dispatch_id)))
+            case Watch(on):
+                self._driver.tell(events.Watched(number, on))
             case _:
                 logger.warning(
                     "message ignored", extra={"peer": connection, "kind": type(message).__name__}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nexus.backend.device_name import DeviceName
+from nexus.backend.executor import Part
 from nexus.backend.network import Network, NetworkModel, Samples
 from nexus.core.errors import InternalError, InvalidArgumentError, NexusError
 from nexus.core.model import EngineKind, Model
@@ -55,6 +56,15 @@ class DeviceExecutor:
     ) -> Sequence[tuple[Any, ...]]:
         """Run the batch in the device thread."""
         return await self._in(self._device_thread, partial(model.execute, batch))
+
+    async def execute_group(
+        self,
+        profile: Profile,  # noqa: ARG002 - only emulated devices need it
+        parts: Sequence[Part[NetworkModel]],
+    ) -> Sequence[tuple[Any, ...]]:
+        """Run the models one after the other: networks here do not share layers."""
+        outputs = [await self.execute(part.model, part.batch) for part in parts]
+        return [rows for part in outputs for rows in part]
 
     async def unload(self, model: NetworkModel) -> None:
         """Free the network in the device thread, between two batches."""

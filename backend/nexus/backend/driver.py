@@ -7,20 +7,22 @@ loaded models run in the pool, and only where the executor says that they are wo
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import groupby
 from typing import Any, TypeVar
 
 from nexus.backend import events
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.engine import BackendEngine
-from nexus.backend.executor import Answer, Executor, LoadedModel, Outputs
+from nexus.backend.executor import Answer, Executor, LoadedModel, Outputs, Part
 from nexus.backend.in_flight import InFlight, InFlightTable
 from nexus.backend.models import ResidentModels
 from nexus.backend.refusal import id_in_use
 from nexus.core.clock import Clock
 from nexus.core.errors import InvalidArgumentError, NexusError
+from nexus.core.names import ModelName
 from nexus.core.plan import Placement
 from nexus.core.request import Dispatch, DropReason, Outcome, dropped
 from nexus.core.tensor import Tensor
@@ -49,13 +51,14 @@ class EngineDriver:
         metrics: BackendMetrics,
         prepare_workers: int,
     ) -> None:
-        """Set ``reply`` and ``on_status`` before the first event."""
+        """Set ``reply``, ``say_started`` and ``on_status`` before the first event."""
         self.engine = engine
         self.drained = asyncio.Event()
         self.answered = asyncio.Event()
         self.answered.set()
         self.in_flight = InFlightTable()
         self.reply: Callable[[DispatchKey, Outcome], None] = lambda _key, _outcome: None
+        self.say_started: Callable[[events.SayStarted], None] = lambda _: None
         self.on_status: Callable[[], None] = lambda: None
         self._executor = executor
         self._models = models
@@ -117,6 +120,8 @@ class EngineDriver:
                 self._spawn(self._load(placement))
             case events.Unload(_, model):
                 self._spawn(self._models.unload(model))
+            case events.SayStarted():
+                self.say_started(effect)
             case events.Drained():
                 self.drained.set()
 
@@ -240,8 +245,7 @@ class EngineDriver:
             entry.started_us, entry.batch = started_us, batch.items
         error, outputs = "", None
         try:
-            model = self._models[batch.model]
-            outputs = await self._executor.execute(model, [entry.prepared for entry in entries])
+            outputs = await self._run(batch.model, entries)
         except NexusError as failure:
             error = failure.message
         except Exception as failure:  # a defect must cost this batch, not the device
@@ -255,6 +259,19 @@ class EngineDriver:
         for entry, rows in zip(entries, outputs, strict=True):
             self._answer(entry, rows)
 
+    async def _run(self, model: ModelName, entries: list[InFlight]) -> Sequence[Outputs]:
+        """One batch of a model, or of the prefix group of that name."""
+        if all(entry.model == model for entry in entries):
+            batch = [entry.prepared for entry in entries]
+            return await self._executor.execute(self._models[model], batch)
+        profile = self._models.profile(model)
+        assert profile is not None, model
+        parts = [
+            Part(self._models[member], [entry.prepared for entry in same])
+            for member, same in groupby(entries, key=lambda entry: entry.model)
+        ]
+        return await self._executor.execute_group(profile, parts)
+
     def _count_batch(self, batch: events.Batch, entries: list[InFlight], started_us: int) -> None:
         ended_us = self._clock.now_us()
         self._metrics.executed(batch.session, batch.items, ended_us - started_us)
@@ -264,7 +281,7 @@ class EngineDriver:
             self._metrics.profile_error(batch.model, ended_us - started_us, profiled_us)
         for entry in entries:
             entry.ended_us = ended_us
-            self._metrics.waited(batch.session, started_us - entry.arrived_us)
+            self._metrics.waited(entry.dispatch.session, started_us - entry.arrived_us)
 
     async def _load(self, placement: Placement) -> None:
         try:

@@ -33,7 +33,8 @@ class Turn:
     """One session as the duty cycle sees it.
 
     ``waiting`` is in order of due times; ``batch`` the planned batch; ``budget_us`` what a dispatch
-    that arrives now would have for waiting and execution. ``pooled``: its batches are deferred.
+    that arrives now would have for waiting and execution. ``pooled``: its batches are deferred, and
+    start ``early_us`` before their last moment.
     """
 
     waiting: Sequence[Queued]
@@ -41,6 +42,7 @@ class Turn:
     budget_us: int
     latencies_us: LatencyTable
     pooled: bool = False
+    early_us: int = 0
 
 
 class Choice(NamedTuple):
@@ -84,7 +86,8 @@ def start_us(turn: Turn, taken: int, items: int) -> int | None:
     """When the deferred batch of ``taken`` dispatches with ``items`` starts; None: at once."""
     if taken < len(turn.waiting):
         return None  # No more fits.
-    return deferral.start_us(turn.waiting[0].due_us, items, turn.batch, turn.latencies_us)
+    head_us = turn.waiting[0].due_us - turn.early_us
+    return deferral.start_us(head_us, items, turn.batch, turn.latencies_us)
 
 
 def _startable(turn: Turn, head: Window, now_us: int) -> bool:

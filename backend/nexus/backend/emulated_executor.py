@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nexus.backend.emulated_findings import EmulatedFindings, findings_of
-from nexus.backend.executor import Answer
+from nexus.backend.executor import Answer, Part
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.model import Model
 from nexus.core.profile import Profile
@@ -82,15 +82,24 @@ class EmulatedExecutor:
         self, model: EmulatedModel, batch: Sequence[EmulatedPrepared]
     ) -> Sequence[None]:
         """Be busy for l(items)."""
-        latency_us = model.profile.latency_us(sum(prepared.items for prepared in batch))
-        await asyncio.sleep(s_from_us(latency_us * self._slowdown()))
-        return [None] * len(batch)
+        return await self._occupy(model.profile, batch)
+
+    async def execute_group(
+        self, profile: Profile, parts: Sequence[Part[EmulatedModel]]
+    ) -> Sequence[None]:
+        """Be busy for the group's l(items), as a device is that shares the prefix."""
+        return await self._occupy(profile, [prepared for part in parts for prepared in part.batch])
 
     async def unload(self, model: EmulatedModel) -> None:
         """Nothing was occupied."""
 
     def close(self) -> None:
         """Nothing was started."""
+
+    async def _occupy(self, profile: Profile, batch: Sequence[EmulatedPrepared]) -> Sequence[None]:
+        latency_us = profile.latency_us(sum(prepared.items for prepared in batch))
+        await asyncio.sleep(s_from_us(latency_us * self._slowdown()))
+        return [None] * len(batch)
 
     def _slowdown(self) -> float:
         return max(SLOWDOWN_MIN, self._chance.gauss(1.0, self._jitter)) if self._jitter else 1.0

@@ -81,17 +81,20 @@ class _Running:
 class BackendEngine:
     """Sans-io (nexus.core.engine). Drive it with the events of ``nexus.backend.events``."""
 
-    def __init__(self, *, reply_us: int = REPLY_US, prepares: bool = True) -> None:
+    def __init__(
+        self, *, reply_us: int = REPLY_US, early_us: int = 0, prepares: bool = True
+    ) -> None:
         """Start without a plan.
 
         Args:
             reply_us: kept free before each deadline, for the way back.
+            early_us: how late a Tick may come; deferred batches start that much before their time.
             prepares: whether every dispatch is prepared; else those go straight to the queue whose
                 profile says that it takes no time.
         """
         self._reply_us = reply_us
         self._prepares = prepares
-        self._hosting = Hosting(reply_us)
+        self._hosting = Hosting(reply_us, early_us)
         self._sessions = self._hosting.sessions
         self._groups: list[HostedGroup] = []
         self._turn = 0

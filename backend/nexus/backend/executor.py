@@ -6,7 +6,7 @@ device neither decodes images nor needs numpy.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from nexus.core.model import Model
 from nexus.core.profile import Profile
@@ -53,6 +53,14 @@ class LoadedModel(Protocol):
 ModelT = TypeVar("ModelT", bound=LoadedModel)
 
 
+@dataclass(frozen=True, slots=True)
+class Part(Generic[ModelT]):
+    """The dispatches of one model in the batch of a prefix group."""
+
+    model: ModelT
+    batch: Sequence[Prepared]
+
+
 class Executor(Protocol[ModelT]):
     """One device. ``pooled``: preparing and answering is work for threads, not the event loop."""
 
@@ -71,6 +79,16 @@ class Executor(Protocol[ModelT]):
 
         Raises:
             NexusError: why it failed, for instance that memory ran out.
+        """
+        ...
+
+    async def execute_group(
+        self, profile: Profile, parts: Sequence[Part[ModelT]]
+    ) -> Sequence[Outputs]:
+        """Run one batch of a prefix group, whose own profile this is; outputs in order of parts.
+
+        Raises:
+            NexusError: why it failed.
         """
         ...
 

@@ -57,7 +57,7 @@ class HostedGroup:
         """Whether any of its models can execute."""
         return any(session.model.resident for session in self.members.values())
 
-    def renew(self, reply_us: int, *, draining: bool) -> None:
+    def renew(self, reply_us: int, early_us: int, *, draining: bool) -> None:
         """Take over what the plan says of the members; those that leave count only if all do."""
         sessions = [s for s in self.members.values() if not s.leaving]
         # One that gets nothing more has nothing to wait for, and a local one never waits.
@@ -69,6 +69,7 @@ class HostedGroup:
             budget_us=min(s.placement.slo_us - s.around_us for s in sessions) - reply_us,
             latencies_us=self.estimator.latencies_us,
             pooled=pooled,
+            early_us=early_us + max(s.placement.slack_us for s in sessions),
         )
         self.window_items = duty_cycle.window_items(self.turn)
 

@@ -18,14 +18,15 @@ from nexus.core.profile import Profile
 class Hosting:
     """``sessions`` and ``groups`` are there to be read; ``models`` to be told what was loaded."""
 
-    def __init__(self, reply_us: int) -> None:
-        """Start without a plan; ``reply_us`` is kept free before each deadline."""
+    def __init__(self, reply_us: int, early_us: int) -> None:
+        """Start without a plan; see ``BackendEngine`` for the two times."""
         self.sessions: dict[SessionName, HostedSession] = {}
         self.groups: dict[GroupKey, HostedGroup] = {}
         self.models = ModelResidency()
         self.plan = PlanChanged(None, 0)
         self.draining = False
         self._reply_us = reply_us
+        self._early_us = early_us
         self._estimators: dict[ModelName, LatencyEstimator] = {}
 
     @property
@@ -77,7 +78,7 @@ class Hosting:
         """Bring the groups' turns up to date, and forget the groups and l(b) of nobody."""
         self.groups = {key: group for key, group in self.groups.items() if group.members}
         for group in self.groups.values():
-            group.renew(self._reply_us, draining=self.draining)
+            group.renew(self._reply_us, self._early_us, draining=self.draining)
         used = {key.profile for key in self.groups}
         self._estimators = {name: e for name, e in self._estimators.items() if name in used}
 

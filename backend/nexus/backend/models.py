@@ -53,13 +53,14 @@ class ResidentModels:
         return self._model_of[session]
 
     def profile(self, name: ModelName) -> Profile | None:
-        """The profile that a placed model is served by."""
+        """The profile that a placed model, or a group, is served by."""
         return self._profiles.get(name)
 
     def declared(self, catalogue: Catalogue, plan: BackendPlan | None) -> dict[str, Profile]:
-        """Take what is newly declared and planned; return the profiles of the placed models.
+        """Take what is newly declared and planned; return the profiles of what is placed.
 
-        A profile ends at its model's ``max_batch``, which caps what the device may execute.
+        Those of the models, and of the groups that have one. A profile ends at the ``max_batch`` of
+        its model or its members, which caps what the device may execute.
         """
         self._catalogue = catalogue
         placements = plan.placements if plan else ()
@@ -67,11 +68,12 @@ class ResidentModels:
         self._model_of = {**self._model_of, **{p.session: p.model for p in placements}}
         profiles: dict[ModelName, Profile] = {}
         caps = {model.name: model.max_batch for model in catalogue.models}
-        for name in {placement.model for placement in placements}:
-            profile = catalogue.profile(name, self._device)
-            if profile is not None and name in caps:
-                latencies_us = profile.latencies_us[: caps[name]]
-                profiles[name] = replace(profile, latencies_us=latencies_us)
+        for placement in placements:
+            cap = caps.get(placement.model)
+            for name in {placement.model, placement.group or placement.model}:
+                profile = profiles.get(name) or catalogue.profile(name, self._device)
+                if profile is not None and cap is not None:
+                    profiles[name] = replace(profile, latencies_us=profile.latencies_us[:cap])
         self._profiles = profiles
         return profiles
 

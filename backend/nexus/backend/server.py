@@ -32,6 +32,10 @@ from nexus.v1.backend_pb2_grpc import add_BackendServiceServicer_to_server
 
 STOP_GRACE_S = 1.0
 
+EARLY_US = 2_000
+"""How much before its last moment a deferred batch is started: timers of the event loop are rounded
+to a millisecond and often late by another, and a tick that came too late would cost the head."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -58,7 +62,7 @@ class BackendServer:
         self._incarnation = secrets.randbits(48)
         self._metrics = BackendMetrics()
         self._metrics_server: MetricsServer | None = None
-        self._engine = BackendEngine()
+        self._engine = BackendEngine(reply_us=settings.reply_us, early_us=EARLY_US)
         clock = MonotonicClock()
         self._executor = executor_for(settings)
         self._models = ResidentModels(
@@ -74,6 +78,7 @@ class BackendServer:
         )
         self._data = DataServer(settings.name, self._driver, clock)
         self._driver.reply = self._data.reply
+        self._driver.say_started = self._data.say_started
         self._rpc = RpcServer()
         self._link = StoreLink(ClusterStore(store, settings.cluster), self._take, self._report)
         self._driver.on_status = self._link.report_soon

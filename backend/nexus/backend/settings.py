@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nexus.backend.device_name import DeviceName, parse_device
+from nexus.backend.engine import REPLY_US
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.names import require_name
-from nexus.core.units import BYTES_PER_MB
+from nexus.core.units import BYTES_PER_MB, ms_from_us, us_from_ms
 
 PREPARE_WORKERS = 4
 """The paper's backends kept 4 to 5 cores busy with preprocessing for one GPU."""
@@ -41,6 +42,7 @@ class BackendSettings:
     threads: int = 0
     prepare_workers: int = PREPARE_WORKERS
     model_root: Path | None = None
+    reply_us: int = REPLY_US
     grace_s: float = GRACE_S
     emulated_jitter: float = 0.0
     log_level: str = "info"
@@ -53,6 +55,8 @@ class BackendSettings:
             split_address(address)
         if self.memory_bytes < 0 or self.threads < 0 or self.grace_s < 0:
             raise InvalidArgumentError("--memory-mb, --threads and --grace-s must not be negative")
+        if self.reply_us < 0:
+            raise InvalidArgumentError("--reply-ms must not be negative")
         if self.prepare_workers < 1:
             raise InvalidArgumentError("--prepare-workers must be at least 1")
         if not 0 <= self.emulated_jitter < 1:
@@ -84,6 +88,7 @@ def parse_settings(
         threads=given.threads,
         prepare_workers=given.prepare_workers,
         model_root=Path(given.model_root) if given.model_root else None,
+        reply_us=us_from_ms(given.reply_ms),
         grace_s=given.grace_s,
         emulated_jitter=given.emulated_jitter,
         log_level=given.log_level,
@@ -133,6 +138,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
             flag, type=int, default=_default(environment, flag, str(number)), help=text
         )
     for flag, fraction, text in (
+        ("--reply-ms", ms_from_us(REPLY_US), "kept free before each deadline for the way back"),
         ("--grace-s", GRACE_S, "how long to finish queued work after SIGTERM"),
         ("--emulated-jitter", 0.0, "relative standard deviation of an emulated batch's time"),
     ):
