@@ -5,6 +5,7 @@ from dataclasses import replace
 from nexus.core.errors import InvalidArgumentError
 from nexus.scheduler.scenario import Scenario
 from nexus.scheduler.settings import POLICIES
+from nexus.simulator.baselines import BASELINES, simulate_baseline
 from nexus.simulator.report import SimulationReport
 from nexus.simulator.simulated_cluster import SimulationSettings
 from nexus.simulator.simulation import simulate
@@ -12,7 +13,7 @@ from nexus.simulator.simulation import simulate
 
 def policy_names() -> tuple[str, ...]:
     """Every policy that a simulation can run."""
-    return tuple(POLICIES)
+    return (*POLICIES, *BASELINES)
 
 
 def simulate_policy(
@@ -21,13 +22,15 @@ def simulate_policy(
     """Run a scenario under the named policy (None: the scenario's own).
 
     Raises:
-        InvalidArgumentError: there is no such policy, or a device has no count.
+        InvalidArgumentError: there is no such policy, or it cannot serve such a scenario.
         LedgerError: an invariant broke.
     """
     name = name or scenario.policy
-    if name not in policy_names():
-        raise InvalidArgumentError(
-            f"policy {name!r} is not known; the policies are {', '.join(policy_names())}",
-            reason="unknown_policy",
-        )
-    return simulate(replace(scenario, policy=name), settings)
+    if name in POLICIES:
+        return simulate(replace(scenario, policy=name), settings)
+    if name in BASELINES:
+        return simulate_baseline(scenario, name, settings)
+    raise InvalidArgumentError(
+        f"policy {name!r} is not known; the policies are {', '.join(policy_names())}",
+        reason="unknown_policy",
+    )
