@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from nexus.core.device import DeviceSpec
 from nexus.core.profile import Profile, linear_profile
 from nexus.core.query import Query, Stage
-from nexus.core.session import Session
+from nexus.core.session import Session, SessionLoad
+from nexus.core.units import BYTES_PER_MB
 from nexus.scheduler.demand import Demand, make_demand
-from nexus.scheduler.packing import Node
+from nexus.scheduler.node import Node
+from nexus.scheduler.planner import Workload
 from nexus.scheduler.stage_cost import INFINITE, Curve
 
 DEVICE = DeviceSpec(type="gpu", memory_bytes=16_000)
@@ -176,3 +178,33 @@ def _paths(query: Query) -> list[tuple[str, ...]]:
         return [longer for child in children for longer in onward((*path, child.name))]
 
     return [path for root in query.roots for path in onward((root.name,))]
+
+
+def random_workload(
+    rng: random.Random, count: int, *, devices: int | None = None, models: int = 60
+) -> Workload:
+    """``count`` sessions of V100 models, SLOs of 40 to 400 ms, about ten of them a device.
+
+    Rates are log-uniform: from a thousandth of a device's throughput to a third of it.
+    """
+    profiles = {}
+    for index in range(models):
+        alpha_ms, beta_ms = V100_MS[index % len(V100_MS)]
+        scale = rng.uniform(500, 1500)
+        memory_bytes = rng.randint(50, 800) * BYTES_PER_MB
+        profiles[f"m{index}"] = linear_profile(
+            f"m{index}", "gpu", alpha_ms * scale, beta_ms * scale, 64, memory_bytes=memory_bytes
+        )
+    loads: list[SessionLoad] = []
+    while len(loads) < count:
+        profile = rng.choice(list(profiles.values()))
+        slo_us = rng.randint(40, 400) * 1000
+        demand = demand_of(profile, slo_us, 1.0, name=f"s{len(loads)}")
+        if demand.batch:
+            rate = demand.throughput * 10 ** rng.uniform(-3, -0.5)
+            loads.append(SessionLoad(demand.session, rate))
+    return Workload(
+        devices=(DeviceSpec(type="gpu", count=devices, memory_bytes=16_000 * BYTES_PER_MB),),
+        profile=lambda model, _: profiles.get(model),
+        sessions=tuple(loads),
+    )

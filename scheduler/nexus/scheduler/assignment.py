@@ -1,13 +1,31 @@
 """The assignment problem: each row to a column of its own, at the least total cost.
 
-The Hungarian method (shortest augmenting paths, O(rows^2 x columns)); beyond its size limit,
-greedily by rising cost, which is what a large cluster needs at a fraction of the time.
+``assign`` is exact (the Hungarian method, shortest augmenting paths), O(rows^2 x columns).
+``assign_greedily`` takes the pairs that gain most first; it is what a large cluster needs, at a
+fraction of the time, and it need not see every pair.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-EXACT_ROWS_MAX = 64
+EXACT_STEPS_MAX = 500_000
+"""rows^2 x columns up to which the exact method takes well under a second."""
+
+
+def is_small(rows: int, columns: int) -> bool:
+    """Whether ``assign`` is quick."""
+    return rows * rows * columns <= EXACT_STEPS_MAX
+
+
+def assign_greedily(pairs: Iterable[tuple[float, int, int]]) -> Mapping[int, int]:
+    """The column of each row that got one; ``pairs`` are (gain, row, column), in any order."""
+    columns: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, row, column in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
+        if row not in columns and column not in taken:
+            columns[row] = column
+            taken.add(column)
+    return columns
 
 
 def assign(costs: Sequence[Sequence[float]]) -> list[int]:
@@ -15,24 +33,7 @@ def assign(costs: Sequence[Sequence[float]]) -> list[int]:
     if not costs:
         return []
     assert len(costs) <= len(costs[0]), (len(costs), len(costs[0]))
-    return _hungarian(costs) if len(costs) <= EXACT_ROWS_MAX else _greedy(costs)
-
-
-def _greedy(costs: Sequence[Sequence[float]]) -> list[int]:
-    pairs = sorted(
-        (cost, row, column) for row, line in enumerate(costs) for column, cost in enumerate(line)
-    )
-    columns: dict[int, int] = {}
-    taken: set[int] = set()
-    for _, row, column in pairs:
-        if row not in columns and column not in taken:
-            columns[row] = column
-            taken.add(column)
-    return [columns[row] for row in range(len(costs))]
-
-
-def _hungarian(costs: Sequence[Sequence[float]]) -> list[int]:
-    """Rows are added one by one; ``row_of[0]`` is the row being added, columns count from 1."""
+    # Rows are added one by one; row_of[0] is the row being added, columns count from 1.
     width = len(costs[0])
     row_price, column_price = [0.0] * (len(costs) + 1), [0.0] * (width + 1)
     row_of = [0] * (width + 1)

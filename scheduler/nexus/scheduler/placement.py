@@ -2,21 +2,24 @@
 
 Cost of a node on a backend: the load time of every model that is not resident there, and a little
 for every session that is new to it. Nodes of a re-plan that kept their sessions therefore stay
-where they are.
+where they are; the others are assigned at the least total cost, or nearly so where there are many.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from nexus.core.cluster import BackendStatus
 from nexus.core.names import BackendName, DeviceType, ModelName, SessionName
 from nexus.core.plan import BackendPlan
-from nexus.scheduler.assignment import assign
-from nexus.scheduler.packing import Node, as_backend_plan
+from nexus.scheduler.assignment import assign, assign_greedily, is_small
+from nexus.scheduler.node import Node, as_backend_plan
 
 LOAD_US_UNKNOWN = 1_000_000
 """Load time assumed where the profile does not say."""
 SESSION_MOVE_US = 1_000
+HOSTS_TRIED_MAX = 16
+"""Of the backends that have a session or model, so many are looked at in a large assignment."""
 FAILED_US = 3_600_000_000
 """A backend that could not load a session's model gets it again only if no other is left."""
 
@@ -43,12 +46,15 @@ class Placed:
 def hosts_of(
     statuses: Sequence[BackendStatus], previous: Sequence[BackendPlan]
 ) -> tuple[Host, ...]:
-    """Live backends with what the last plan gave them and what they report as loaded."""
+    """Live backends with what the last plan gave them and what they report as loaded.
+
+    A spare has models, but serves nothing: a node stays where it is rather than move to one.
+    """
     models: Mapping[SessionName, ModelName] = {
         placement.session: placement.model for plan in previous for placement in plan.placements
     }
     given = {
-        plan.backend: frozenset(placement.session for placement in plan.placements)
+        plan.backend: frozenset(p.session for p in plan.placements if not p.spare)
         for plan in previous
     }
     hosts = []
@@ -73,11 +79,87 @@ def place(nodes: Sequence[Node], hosts: Sequence[Host]) -> Placed:
     for device in dict.fromkeys(node.device.type for node in nodes):
         mine = [node for node in nodes if node.device.type == device]
         free = [host for host in hosts if host.device == device]
-        costs = [[_cost_us(node, host) for host in free] for node in mine]
-        for index, column in enumerate(assign(costs)):
-            backends.append(as_backend_plan(mine[index], free[column].name))
-            movement_us += costs[index][column]
+        for node, host in zip(mine, _placed(mine, free), strict=True):
+            backends.append(as_backend_plan(node, host.name))
+            movement_us += _cost_us(node, host)
     return Placed(tuple(sorted(backends, key=lambda plan: plan.backend)), movement_us)
+
+
+def _placed(nodes: Sequence[Node], hosts: Sequence[Host]) -> list[Host]:
+    """The host of each node."""
+    found: dict[int, Host] = _unmoved(nodes, hosts)
+    taken = {host.name for host in found.values()}
+    rows = [index for index in range(len(nodes)) if index not in found]
+    free = [host for host in hosts if host.name not in taken]
+    moving = [nodes[index] for index in rows]
+    assert len(rows) <= len(free), (len(nodes), len(hosts))
+    if is_small(len(rows), len(free)):
+        columns = assign([[_cost_us(node, host) for host in free] for node in moving])
+    else:
+        columns = _assigned_greedily(moving, free)
+    found |= {index: free[column] for index, column in zip(rows, columns, strict=True)}
+    return [found[index] for index in range(len(nodes))]
+
+
+def _unmoved(nodes: Sequence[Node], hosts: Sequence[Host]) -> dict[int, Host]:
+    """The nodes whose very sessions a backend serves already; they cost nothing there."""
+    serving: dict[frozenset[SessionName], list[Host]] = {}
+    for host in reversed(hosts):
+        if host.sessions:
+            serving.setdefault(host.sessions, []).append(host)
+    found = {}
+    for index, node in enumerate(nodes):
+        same = serving.get(frozenset(demand.session.name for demand in node.demands))
+        if same and _cost_us(node, same[-1]) == 0:
+            found[index] = same.pop()
+    return found
+
+
+def _assigned_greedily(nodes: Sequence[Node], hosts: Sequence[Host]) -> list[int]:
+    """The host of each node: shared sessions first, then shared models, then whoever is left."""
+    columns: dict[int, int] = {}
+    by_session = _index((column, host.sessions) for column, host in enumerate(hosts))
+    wanted = [tuple(demand.session.name for demand in node.demands) for node in nodes]
+    columns |= _round(nodes, hosts, columns, by_session, wanted)
+    taken = set(columns.values())
+    by_model = _index((c, host.models) for c, host in enumerate(hosts) if c not in taken)
+    models = [tuple(demand.session.model for demand in node.demands) for node in nodes]
+    columns |= _round(nodes, hosts, columns, by_model, models)
+    taken = set(columns.values())
+    left = [column for column in range(len(hosts)) if column not in taken]
+    for row, node in enumerate(nodes):
+        if row not in columns:
+            few = left[-HOSTS_TRIED_MAX:]
+            columns[row] = min(few, key=lambda column: _cost_us(node, hosts[column]))
+            left.remove(columns[row])
+    return [columns[row] for row in range(len(nodes))]
+
+
+def _round(
+    nodes: Sequence[Node],
+    hosts: Sequence[Host],
+    settled: Mapping[int, int],
+    index: Mapping[str, Sequence[int]],
+    keys: Sequence[Sequence[str]],
+) -> Mapping[int, int]:
+    """Assign the nodes that are not ``settled`` to hosts that ``index`` finds under their keys."""
+    pairs = []
+    for row, node in enumerate(nodes):
+        if row in settled:
+            continue
+        near = {c for key in keys[row] for c in islice(index.get(key, ()), HOSTS_TRIED_MAX)}
+        nowhere_us = _cost_us(node, _NOWHERE)
+        costs = ((_cost_us(node, hosts[column]), column) for column in near)
+        pairs += [(nowhere_us - cost, row, column) for cost, column in costs if cost < nowhere_us]
+    return assign_greedily(pairs)
+
+
+def _index(entries: Iterable[tuple[int, Iterable[str]]]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for column, keys in entries:
+        for key in keys:
+            found.setdefault(key, []).append(column)
+    return found
 
 
 def _cost_us(node: Node, host: Host) -> float:
@@ -90,3 +172,6 @@ def _cost_us(node: Node, host: Host) -> float:
         if demand.name in host.failed:
             cost_us += FAILED_US
     return cost_us
+
+
+_NOWHERE = Host(name="", device="")
