@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from nexus.cli.commands.plan import read_profile
-from nexus.cli.output import print_json, table_lines
+from nexus.cli.output import print_json, table_lines, write_picture
 from nexus.core.errors import InvalidArgumentError
-from nexus.core.units import ms_from_us, s_from_us
+from nexus.core.units import US_PER_S, ms_from_us, s_from_us
+from nexus.drawing.simulation_picture import (
+    SecondsOfDevice,
+    SecondsOfSession,
+    SimulationPicture,
+    simulation_svg,
+)
 from nexus.scheduler.scenario import Scenario
 from nexus.scheduler.scenario_file import read_scenario
 from nexus.simulator.ledger import Account
@@ -19,7 +25,8 @@ from nexus.simulator.report import SimulationReport, percentile
 
 EXAMPLE = """\
   nexus simulate -f traffic.yaml
-  nexus simulate -f traffic.yaml --policy nexus --search rate --json"""
+  nexus simulate -f traffic.yaml --policy nexus --search rate --json
+  nexus simulate -f traffic.yaml --seed 7 --plot traffic.svg"""
 _HEADINGS = (
     "session",
     "offered",
@@ -47,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="find the largest factor on all rates with >= 99 %% good everywhere",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--plot", metavar="OUT.svg", type=Path, help="also draw the run")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise InvalidArgumentError(f"--seed {arguments.seed} is not in 0..{SEEDS_MAX}")
         scenario = replace(scenario, seed=arguments.seed)
     report, found = _simulate(scenario, arguments.policy, search=bool(arguments.search))
+    if arguments.plot is not None:
+        write_picture(arguments.plot, simulation_svg(picture_of(report)))
     if arguments.json:
         print_json({**found, **report.as_data()})
     else:
@@ -78,6 +88,29 @@ def simulation_text(report: SimulationReport, found: Mapping[str, float]) -> str
     lines.append(f"policy {report.policy}, seed {report.seed}, {ran}")
     lines += (f"{key} {value:g}" for key, value in found.items())
     return "\n".join(lines)
+
+
+def picture_of(report: SimulationReport) -> SimulationPicture:
+    """The report as the drawing wants it."""
+    seconds = -(-report.simulated_us // US_PER_S)
+
+    def padded(counts: list[int]) -> tuple[int, ...]:
+        return (*counts, *(0 for _ in range(seconds - len(counts))))
+
+    return SimulationPicture(
+        title=f"{report.scenario}, policy {report.policy}",
+        sessions=tuple(
+            SecondsOfSession(
+                name, padded(account.offered_by_second), padded(account.good_by_second)
+            )
+            for name, account in report.accounts.items()
+        ),
+        batches=report.batches,
+        devices=tuple(
+            SecondsOfDevice(use.backend, tuple(us / US_PER_S for us in use.busy_us_by_second))
+            for use in report.devices
+        ),
+    )
 
 
 def _simulate(
