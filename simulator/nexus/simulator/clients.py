@@ -2,15 +2,33 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
+from nexus.core.names import FrontendName
 from nexus.scheduler.scenario import Scenario
 from nexus.simulator.arrivals import arrival_times, arrivals_of
 from nexus.simulator.ledger import Ledger
-from nexus.simulator.simulated_frontend import SimulatedFrontend
 from nexus.simulator.world import World
 
 NOBODY = ""
 """The frontend of a request that found none to connect to."""
+
+
+class Entrance(Protocol):
+    """What clients ask; a frontend, whatever stands behind it."""
+
+    @property
+    def name(self) -> FrontendName:
+        """The frontend's name."""
+        ...
+
+    def submit(self, request_id: int, session: str, deadline_us: int) -> None:
+        """A client asks for one session."""
+        ...
+
+    def submit_query(self, request_id: int, query: str, deadline_us: int) -> None:
+        """A client asks for a query on one frame."""
+        ...
 
 
 class Stream:
@@ -32,9 +50,7 @@ class Stream:
 class Clients:
     """Open loop: a request comes when it is due, whatever became of those before."""
 
-    def __init__(
-        self, world: World, ledger: Ledger, frontends: Sequence[SimulatedFrontend]
-    ) -> None:
+    def __init__(self, world: World, ledger: Ledger, frontends: Sequence[Entrance]) -> None:
         """``frontends`` are those that live, always."""
         self._world = world
         self._ledger = ledger
