@@ -5,11 +5,16 @@ cluster was down, the first look finds few of them or none, though everybody ser
 believed it would withdraw routes that work, so it waits until it has watched for as long as a
 report lives. Absences are believed at once by a scheduler that has watched for longer: they then
 mean that reports have stopped.
+
+Nobody withdraws everything declared in one moment either: a catalogue that is suddenly empty is a
+store that was emptied or exchanged, until it has stayed so.
 """
 
-from nexus.core.cluster import BackendStatus, FrontendReport
+from nexus.core.cluster import BackendStatus, Catalogue, FrontendReport
 from nexus.core.routing import RoutingTable
 
+EMPTY_US = 30_000_000
+"""For so long an empty catalogue is not believed: the time to put things right."""
 GAP_US = 2_000_000
 """Looks come each second: after a longer gap watching begins anew."""
 
@@ -44,3 +49,37 @@ def missing(
     routed |= {member.backend for pool in table.pools for member in pool.members}
     reported = {status.backend for status in backends}
     return bool(routed) and (not routed <= reported or not frontends)
+
+
+class CatalogueDoubt:
+    """What to go by while the catalogue says that nothing is declared any more."""
+
+    def __init__(self) -> None:
+        """Nothing has been declared."""
+        self._last = Catalogue()
+        self._empty_since_us: int | None = None
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the last look was not believed."""
+        return self._empty_since_us is not None
+
+    def believed(self, catalogue: Catalogue, now_us: int) -> Catalogue:
+        """The catalogue, or the last one while a sudden emptiness is young.
+
+        Emptied in steps, it is believed: then no session was left before the last step.
+        """
+        served = self._last.sessions or self._last.queries
+        if not _is_empty(catalogue) or not served:
+            self._empty_since_us = None
+        elif self._empty_since_us is None:
+            self._empty_since_us = now_us
+        elif now_us - self._empty_since_us >= EMPTY_US:
+            self._empty_since_us = None
+        if self._empty_since_us is None:
+            self._last = catalogue
+        return self._last
+
+
+def _is_empty(catalogue: Catalogue) -> bool:
+    return not (catalogue.models or catalogue.sessions or catalogue.queries or catalogue.profiles)

@@ -1,24 +1,21 @@
 """The scheduler engine: when to plan anew, and what to publish on the way to the plan.
 
 Sans-io (``nexus.core.engine``). Every ``Observed`` brings the whole state; the engine keeps of it
-only averages (rates, fan-outs, corrections) and the target plan. It plans when an epoch ends, when
-a rate leaves its allocation, and at once when a backend or the catalogue changes; it rolls the plan
-out step by step with every observation (rollout.py). Without the lease it watches, so that a
+only what it has learnt of the load (load_watch.py) and the target plan. It plans when an epoch
+ends, when a rate leaves its allocation, and when a backend or the catalogue changes (replan.py);
+between epochs it adds what a surge or the loss of a backend takes, at once (tuner.py). It rolls the
+plan out step by step with every observation (rollout.py). Without the lease it watches, so that a
 standby knows the rates when it takes over.
 """
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from nexus.core.cluster import BackendState, BackendStatus, Catalogue
-from nexus.core.device import DeviceSpec
-from nexus.core.names import DeviceType, SessionName
-from nexus.core.plan import BackendPlan, Plan
+from nexus.core.cluster import BackendStatus, Catalogue
+from nexus.core.names import BackendName, DeviceType, SessionName
+from nexus.core.plan import Plan
 from nexus.core.routing import RoutingTable
-from nexus.scheduler.absence import Watch, missing
-from nexus.scheduler.allocation import Allocation
-from nexus.scheduler.correction import Factors, updated_factors
+from nexus.scheduler.absence import CatalogueDoubt, Watch, missing
 from nexus.scheduler.events import (
     Effect,
     Event,
@@ -29,13 +26,14 @@ from nexus.scheduler.events import (
     PublishTable,
     Scale,
 )
-from nexus.scheduler.expectation import Expectation, carried_rates, drifted, expect
-from nexus.scheduler.fan_out import FanOutEstimator
+from nexus.scheduler.expectation import Expectation, carried_rates
+from nexus.scheduler.load_watch import LoadWatch
 from nexus.scheduler.measured_profiles import profiles_of
-from nexus.scheduler.placement import hosts_of, place
-from nexus.scheduler.planner import Planned, Workload, make_plan
-from nexus.scheduler.rates import RateEstimator
+from nexus.scheduler.membership import lost, membership, usable_backends
+from nexus.scheduler.planner import Planned
+from nexus.scheduler.replan import Situation, grown, replanned
 from nexus.scheduler.rollout import Published, Target, Withdrawn, roll_out, spots_of
+from nexus.scheduler.scaling import DemandedDevices
 from nexus.scheduler.settings import DEFAULT, EpochSettings, PlannerSettings
 
 
@@ -52,26 +50,27 @@ class SchedulerEngine:
         self._planner = planner
         self._epochs = epochs or EpochSettings()
         self._prices = dict(prices or {})
-        self._rates = RateEstimator()
-        self._fan_outs = FanOutEstimator()
-        self._factors: Factors = {}
+        self._load = LoadWatch()
         self._observed: Observed | None = None
         self._watch = Watch(self._epochs.settle_us)
+        self._declared = CatalogueDoubt()
         self._doubtful = False
         self._leading = False
         self._plan = Plan()
         self._table = RoutingTable()
         self._target = Target()
-        self._planned_rates: dict[SessionName, float] = {}
+        self._planned_for = Expectation((), ())
         self._withdrawn: Withdrawn = {}
+        self._lost: frozenset[BackendName] = frozenset()
         self._epoch_due_us = 0
         self._rate_due_us = 0
+        self._grow_due_us = 0
         self._change_due_us: int | None = None
         self._carry_until_us = 0
-        self._needed: deque[tuple[int, Mapping[DeviceType, int]]] = deque()
+        self._demanded = DemandedDevices()
         self._scaled: Mapping[DeviceType, int] | None = None
         self.trigger = ""
-        """Why the last event led to a plan: epoch, change or rate; empty when it did not."""
+        """Why the last event led to a plan: epoch, change, rate, surge or loss; empty if not."""
 
     @property
     def leading(self) -> bool:
@@ -88,6 +87,11 @@ class SchedulerEngine:
         """The newest routing table, as published."""
         return self._table
 
+    @property
+    def doubts_catalogue(self) -> bool:
+        """Whether everything declared has vanished at once, which is not believed yet."""
+        return self._declared.doubted
+
     def expected_rates(self, now_us: int) -> Mapping[SessionName, float]:
         """The rates that a plan made now would cover, query stages included, in items/s."""
         if self._observed is None:
@@ -96,7 +100,7 @@ class SchedulerEngine:
 
     def fan_outs(self) -> Mapping[SessionName, float]:
         """The fan-outs measured so far, by ``QUERY/STAGE``."""
-        return self._fan_outs.measured()
+        return self._load.fan_outs()
 
     def handle(self, event: Event, now_us: int) -> tuple[Effect, ...]:
         """Take one event; effects come only while leading."""
@@ -112,7 +116,7 @@ class SchedulerEngine:
         self._doubtful = self._doubts(self._observed, now_us)
         if self._doubtful:
             return ()
-        usable = [b for b in self._observed.backends if b.state is not BackendState.DRAINING]
+        usable = usable_backends(self._observed)
         self.trigger = self._due(self._observed, now_us)
         if self.trigger and self._target.backends and not usable:
             # All gone at once is a store or a network that broke, not a reason to unload models.
@@ -130,17 +134,20 @@ class SchedulerEngine:
         return min(self._epoch_due_us, self._change_due_us)
 
     def _gain(self, event: LeaseGained, now_us: int) -> None:
-        """Take over where the last leader stopped."""
+        """Take over where the last leader stopped; a store that lost all lost that, too."""
         self._leading = True
-        self._plan = replace(event.plan, fence=event.fence)
-        self._table = replace(event.table, fence=event.fence)
-        self._target = _target_of(event.plan)
-        self._withdrawn = _unrouted(event.plan, event.table)
+        if (event.plan.version, event.table.version) >= (self._plan.version, self._table.version):
+            self._plan, self._table = event.plan, event.table
+        self._plan = replace(self._plan, fence=event.fence)
+        self._table = replace(self._table, fence=event.fence)
+        self._target = _target_of(self._plan)
+        self._withdrawn = _unrouted(self._plan, self._table)
         self._epoch_due_us = now_us + self._epochs.first_epoch_us
         self._rate_due_us = now_us + self._epochs.epoch_min_us
         self._carry_until_us = now_us + self._epochs.history_us
         self._change_due_us = None
-        self._needed.clear()
+        self._lost = frozenset()
+        self._demanded = DemandedDevices()
         self._scaled = None
 
     def _doubts(self, observed: Observed, now_us: int) -> bool:
@@ -151,14 +158,14 @@ class SchedulerEngine:
 
     def _observe(self, event: Observed, now_us: int) -> None:
         self._watch.look(now_us)
-        self._rates.observe(event.frontends, now_us)
-        self._fan_outs.observe(event.frontends, now_us)
-        self._factors = updated_factors(self._factors, event.catalogue, event.backends)
-        before = self._observed
-        changed = before is not None and _membership(before) != _membership(event)
-        if changed and self._change_due_us is None:
+        event = replace(event, catalogue=self._declared.believed(event.catalogue, now_us))
+        self._load.observe(event, now_us)
+        before, self._observed = self._observed, event
+        if before is None or membership(before) == membership(event):
+            return
+        self._lost |= lost(before, event)
+        if self._change_due_us is None:
             self._change_due_us = now_us + self._epochs.debounce_us
-        self._observed = event
 
     def _due(self, observed: Observed, now_us: int) -> str:
         """The trigger that fires now, or ""."""
@@ -166,17 +173,28 @@ class SchedulerEngine:
             return "epoch"
         if self._change_due_us is not None and now_us >= self._change_due_us:
             return "change"
-        if now_us < self._rate_due_us:
-            return ""
-        expected = self._expectation(observed.catalogue, now_us).rates()
-        watched = {
-            name: rate
-            for name, rate in expected.items()
-            if self._rates.watched_us(_measured_as(name, observed.catalogue), now_us)
-            >= self._epochs.history_us
-        }
-        moved = drifted(self._planned_rates, watched, self._rates, self._epochs)
+        growth = self._growth_due(observed, now_us)
+        if growth or now_us < self._rate_due_us:
+            return growth
+        expectation = self._expectation(observed.catalogue, now_us)
+        planned = self._planned_for.rates()
+        moved = self._load.drift(planned, expectation, self._epochs, now_us)
         return "rate" if moved is not None else ""
+
+    def _growth_due(self, observed: Observed, now_us: int) -> str:
+        """What the tuner must act on now: the loss of a backend, a surge, or nothing ("")."""
+        tuner = self._planner.tuner
+        if tuner is None or not self._planned_for.covers(observed.catalogue):
+            return ""
+        planned = {
+            key: max(rate, self._planner.rate_min)
+            for key, rate in self._planned_for.counted().items()
+        }
+        found = self._load.surge(planned, tuner, now_us)
+        routed = {plan.backend for plan in self._target.backends}
+        if self._lost & routed:
+            return "loss"
+        return "surge" if found and now_us >= self._grow_due_us else ""
 
     def _expectation(self, catalogue: Catalogue, now_us: int) -> Expectation:
         carried = (
@@ -184,29 +202,25 @@ class SchedulerEngine:
             if now_us < self._carry_until_us
             else {}
         )
-        return expect(catalogue, self._rates, self._fan_outs, carried)
+        return self._load.expectation(catalogue, carried, now_us)
 
     def _make_plan(
         self, observed: Observed, usable: Sequence[BackendStatus], now_us: int
     ) -> tuple[Effect, ...]:
-        """Plan anew: a new target, a new epoch, and how many devices that takes."""
-        expectation = self._expectation(observed.catalogue, now_us)
-        names = {status.backend for status in usable}
-        previous = [plan for plan in self._target.backends if plan.backend in names]
-        workload = self._workload(observed.catalogue, usable, expectation)
-        planned = make_plan(
-            workload,
-            self._planner,
-            splits=self._plan.splits,
-            previous=previous,
-            choose=lambda kept, fresh: self._choose(kept, fresh, previous, usable),
-        )
-        self._target = Target(
-            backends=place(planned.nodes, hosts_of(usable, previous)).backends,
-            infeasible=planned.infeasible,
-            unplaced=planned.unplaced,
-        )
-        self._planned_rates = expectation.rates()
+        """Plan anew, or add to the plan, as the trigger says; and how many devices that takes."""
+        situation = self._situation(observed, usable, now_us)
+        if self.trigger in ("loss", "surge"):
+            self._lost = frozenset()
+            planned, target = grown(situation, self._planner)
+            if target is None:
+                self.trigger = ""
+                self._grow_due_us = now_us + self._epochs.epoch_min_us
+                return self._scale(planned, usable, now_us)
+        else:
+            planned, target = replanned(situation, self._planner, self._epochs.epoch_us)
+            self._planned_at(now_us)
+        self._target = target
+        self._planned_for = situation.expectation
         self._plan = replace(
             self._plan,
             epoch=self._plan.epoch + 1,
@@ -215,58 +229,42 @@ class SchedulerEngine:
             devices_needed=planned.devices_needed,
             lower_bound=planned.lower_bound,
             unmet=planned.unmet,
+            replanning=planned.replanning,
         )
-        self._planned_at(now_us)
         return self._scale(planned, usable, now_us)
+
+    def _situation(
+        self, observed: Observed, usable: Sequence[BackendStatus], now_us: int
+    ) -> Situation:
+        expectation = self._expectation(observed.catalogue, now_us)
+        if self.trigger in ("loss", "surge"):
+            # Nothing gets less between epochs, whatever the averages say by now.
+            expectation = self._planned_for.grown(expectation.counted())
+        return Situation(
+            usable=tuple(usable),
+            catalogue=observed.catalogue,
+            profiles=profiles_of(observed.catalogue, self._load.factors),
+            expectation=expectation,
+            target=self._target,
+            splits=self._plan.splits,
+            dispersion=self._load.dispersion,
+            prices=self._prices,
+            lost=self._lost,
+        )
 
     def _planned_at(self, now_us: int) -> None:
         self._epoch_due_us = now_us + self._epochs.epoch_us
         self._rate_due_us = now_us + self._epochs.epoch_min_us
+        self._grow_due_us = now_us
         self._change_due_us = None
-
-    def _choose(
-        self,
-        kept: Allocation,
-        fresh: Allocation,
-        previous: Sequence[BackendPlan],
-        usable: Sequence[BackendStatus],
-    ) -> Allocation:
-        """Keep what fits, unless packing afresh saves devices worth the movement."""
-        if not kept.complete:
-            return fresh
-        saved = len(kept.nodes) - len(fresh.nodes)
-        if saved <= 0 or not fresh.complete:
-            return kept
-        movement_us = place(fresh.nodes, hosts_of(usable, previous)).movement_us
-        return fresh if saved * self._epochs.epoch_us > movement_us else kept
-
-    def _workload(
-        self, catalogue: Catalogue, usable: Sequence[BackendStatus], expectation: Expectation
-    ) -> Workload:
-        profiles = profiles_of(catalogue, self._factors)
-        return Workload(
-            devices=_devices(usable, catalogue, self._prices),
-            profile=profiles.measured,
-            offline=profiles.offline,
-            sessions=expectation.sessions,
-            queries=expectation.queries,
-            batch_caps=profiles.batch_caps,
-        )
+        self._lost = frozenset()
 
     def _scale(
         self, planned: Planned, usable: Sequence[BackendStatus], now_us: int
     ) -> tuple[Effect, ...]:
-        """More devices at once, fewer only when no plan has needed them for a while."""
-        if not self._needed:
-            present: dict[DeviceType, int] = {}
-            for status in usable:
-                present[status.device] = present.get(status.device, 0) + 1
-            self._needed.append((now_us, present))
-        while self._needed and self._needed[0][0] <= now_us - self._epochs.release_us:
-            self._needed.popleft()
-        self._needed.append((now_us, planned.devices_needed))
-        types = sorted({device for _, needed in self._needed for device in needed})
-        wanted = {device: max(n.get(device, 0) for _, n in self._needed) for device in types}
+        needed, release_us = planned.devices_needed, self._epochs.release_us
+        self._demanded = self._demanded.after(needed, usable, now_us, release_us)
+        wanted = self._demanded.wanted
         if wanted == self._scaled:
             return ()
         self._scaled = wanted
@@ -285,7 +283,7 @@ class SchedulerEngine:
             ),
             observed.backends,
             observed.frontends,
-            profiles_of(observed.catalogue, self._factors).of_placement,
+            profiles_of(observed.catalogue, self._load.factors).of_placement,
         )
         self._withdrawn = step.withdrawn
         effects: list[Effect] = []
@@ -302,17 +300,6 @@ class SchedulerEngine:
             )
             effects.append(PublishTable(self._table))
         return tuple(effects)
-
-
-def _membership(observed: Observed) -> tuple[object, ...]:
-    """What, when it changes, calls for a new plan at once."""
-    return (
-        observed.catalogue.version,
-        tuple(
-            (b.backend, b.incarnation, b.device, b.state is BackendState.DRAINING)
-            for b in observed.backends
-        ),
-    )
 
 
 def _target_of(plan: Plan) -> Target:
@@ -335,31 +322,3 @@ def _unrouted(plan: Plan, table: RoutingTable) -> dict[tuple[str, str], int]:
     }
     routed = spots_of(table.sessions, table.pools)
     return dict.fromkeys(leaving - routed, table.version)
-
-
-def _measured_as(session: SessionName, catalogue: Catalogue) -> str:
-    """The key under which arrivals of a session are counted: of a stage, those of its query."""
-    query = session.split("/", maxsplit=1)[0]
-    return query if any(entry.name == query for entry in catalogue.queries) else session
-
-
-def _devices(
-    usable: Sequence[BackendStatus],
-    catalogue: Catalogue,
-    prices: Mapping[DeviceType, float],
-) -> tuple[DeviceSpec, ...]:
-    """The live device types; with none alive, those there are profiles for, none of each."""
-    by_type: dict[DeviceType, list[BackendStatus]] = {}
-    for status in usable:
-        by_type.setdefault(status.device, []).append(status)
-    if not by_type:
-        by_type = {profile.device: [] for profile in catalogue.profiles}
-    return tuple(
-        DeviceSpec(
-            type=device,
-            count=len(statuses),
-            memory_bytes=min((s.memory_bytes for s in statuses if s.memory_bytes), default=0),
-            price=prices.get(device, 1.0),
-        )
-        for device, statuses in sorted(by_type.items())
-    )

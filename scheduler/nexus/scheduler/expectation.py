@@ -6,7 +6,7 @@ that a change of leader never shrinks the cluster.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nexus.core.cluster import Catalogue
 from nexus.core.names import SessionName, stage_session_name
@@ -33,6 +33,52 @@ class Expectation:
             for stage, rate in stage_rates(entry.query, entry.rate, entry.fan_outs).items():
                 rates[stage_session_name(entry.query.name, stage)] = rate
         return rates
+
+    def counted(self) -> dict[str, float]:
+        """The same by everything that frontends count: query names too, in frames/s."""
+        return self.rates() | {entry.query.name: entry.rate for entry in self.queries}
+
+    def covers(self, catalogue: Catalogue) -> bool:
+        """Whether it is the load of exactly what the catalogue declares."""
+        return tuple(load.session for load in self.sessions) == catalogue.sessions and (
+            tuple(entry.query for entry in self.queries) == catalogue.queries
+        )
+
+    def measured_as(self) -> dict[SessionName, str]:
+        """The key by which each session's arrivals are counted: of a stage, those of its query."""
+        keys = {load.session.name: load.session.name for load in self.sessions}
+        for entry in self.queries:
+            for stage in entry.query.stages:
+                keys[stage_session_name(entry.query.name, stage.name)] = entry.query.name
+        return keys
+
+    def grown(self, floors: Mapping[str, float]) -> "Expectation":
+        """At least these rates, by what frontends count; nothing gets less.
+
+        A stage that is called more often than its query's frames explain gets a larger fan-out.
+        """
+        if not floors:
+            return self
+        return Expectation(
+            sessions=tuple(
+                SessionLoad(load.session, max(load.rate, floors.get(load.session.name, 0.0)))
+                for load in self.sessions
+            ),
+            queries=tuple(_grown_query(entry, floors) for entry in self.queries),
+        )
+
+
+def _grown_query(entry: QueryLoad, floors: Mapping[str, float]) -> QueryLoad:
+    """Every stage's growth is its frames' or its parents', or its own fan-out's."""
+    query = entry.query
+    rate = max(entry.rate, floors.get(query.name, 0.0))
+    fan_outs = dict(entry.fan_outs)
+    for stage in query.stages:
+        calls = stage_rates(query, rate, fan_outs)[stage.name]
+        floor = floors.get(stage_session_name(query.name, stage.name), 0.0)
+        if floor > calls > 0:
+            fan_outs[stage.name] = fan_outs.get(stage.name, stage.fan_out) * floor / calls
+    return replace(entry, rate=rate, fan_outs=fan_outs)
 
 
 def expect(

@@ -1,0 +1,150 @@
+"""Between epochs: surges and losses are answered at once, by warm spares where there are any."""
+
+from dataclasses import replace
+
+from nexus.core.cluster import Catalogue
+from nexus.core.plan import Plan
+from nexus.core.routing import RoutingTable
+from nexus.core.session import Session
+from nexus.core.units import US_PER_S
+from nexus.scheduler.absence import EMPTY_US
+from nexus.scheduler.settings import DEFAULT, EpochSettings, TunerSettings
+from tests.scheduler.virtual_cluster import VirtualCluster, catalogue_of, resnet
+
+LOCAL = replace(DEFAULT, pools=None)
+COLD = replace(LOCAL, tuner=TunerSettings(spare_share=0.0))
+BUSY = Session(model="resnet", slo_us=50_000, expected_rate=700)
+OTHER = Session(model="other", slo_us=50_000, expected_rate=700)
+NEVER = EpochSettings(epoch_us=3_600 * US_PER_S, epoch_min_us=600 * US_PER_S)
+
+
+def cluster_of(*names: str, **settings: object) -> VirtualCluster:
+    """Two sessions of 700 items/s, each on a device of its own; the other names are idle."""
+    catalogue = catalogue_of((resnet(), resnet("other")), (BUSY, OTHER))
+    cluster = VirtualCluster(catalogue, **{"planner": LOCAL, "epochs": NEVER, **settings})  # type: ignore[arg-type]
+    cluster.add(*names)
+    cluster.rates |= {BUSY.name: 700, OTHER.name: 700}
+    cluster.step(10)
+    cluster.story.clear()
+    return cluster
+
+
+def spares(cluster: VirtualCluster) -> list[str]:
+    return [b.backend for b in cluster.plan.backends if all(p.spare for p in b.placements)]
+
+
+def test_engine_keeps_idle_backends_warm_and_off_the_table() -> None:
+    cluster = cluster_of("b0", "b1", "b2", "b3")
+    assert cluster.routed(BUSY.name) + cluster.routed(OTHER.name) == ["b0", "b1"]
+    assert spares(cluster) == ["b2"]
+    assert set(cluster.backends["b2"].loaded) == {BUSY.name, OTHER.name}
+    assert cluster.plan.devices_needed == {"v100": 2}
+
+
+def test_engine_routes_a_surge_to_a_spare_in_the_second_it_is_seen() -> None:
+    cluster = cluster_of("b0", "b1", "b2")
+    cluster.rates[BUSY.name] = 1100
+    cluster.step()
+    assert cluster.engine.trigger == "surge"
+    assert cluster.routed(BUSY.name) == ["b0", "b2"]
+    assert cluster.routed(OTHER.name) == ["b1"]
+
+
+def test_engine_loads_for_a_surge_where_nothing_is_warm() -> None:
+    cluster = cluster_of("b0", "b1", "b2", planner=COLD)
+    cluster.rates[BUSY.name] = 1100
+    cluster.step(2)
+    assert cluster.routed(BUSY.name) == ["b0", "b2"]
+
+
+def test_engine_does_not_move_anything_for_a_surge() -> None:
+    cluster = cluster_of("b0", "b1", "b2")
+    before = cluster.plan.backend_plan("b1")
+    cluster.rates[BUSY.name] = 1100
+    cluster.step(5)
+    assert cluster.plan.backend_plan("b1") == before
+
+
+def test_engine_leaves_a_surge_that_needs_more_than_there_is_and_asks_for_it() -> None:
+    cluster = cluster_of("b0", "b1")
+    cluster.rates[BUSY.name] = 2000
+    cluster.step()
+    assert cluster.story == []
+    assert cluster.scaled[-1]["v100"] >= 4
+    cluster.step(8)
+    assert cluster.story == []
+
+
+def test_engine_holds_what_surged_until_the_averages_know() -> None:
+    cluster = cluster_of("b0", "b1", "b2", epochs=EpochSettings(epoch_us=5 * US_PER_S))
+    cluster.rates[BUSY.name] = 1100
+    for _ in range(40):
+        cluster.step()
+        assert cluster.routed(BUSY.name) == ["b0", "b2"]
+    cluster.rates[BUSY.name] = 300
+    cluster.step(60)
+    assert cluster.routed(BUSY.name) == ["b0"]
+
+
+def test_engine_replaces_a_dead_backend_by_a_spare_at_once() -> None:
+    cluster = cluster_of("b0", "b1", "b2", "b3")
+    cluster.kill("b0")
+    cluster.step()
+    assert cluster.engine.trigger == "loss"
+    assert cluster.routed(BUSY.name) == ["b2"]
+    assert cluster.routed(OTHER.name) == ["b1"]
+    cluster.step()
+    assert spares(cluster) == ["b3"]
+
+
+def test_engine_gives_a_restarted_backends_work_to_a_spare() -> None:
+    cluster = cluster_of("b0", "b1", "b2")
+    cluster.add("b0")
+    cluster.step()
+    assert cluster.routed(BUSY.name) == ["b2"]
+    assert spares(cluster) == ["b0"]
+
+
+def test_engine_without_a_tuner_waits_for_the_epoch() -> None:
+    cluster = cluster_of("b0", "b1", "b2", planner=replace(LOCAL, tuner=None))
+    cluster.rates[BUSY.name] = 1100
+    cluster.step(30)
+    assert cluster.story == []
+    assert spares(cluster) == []
+
+
+def test_engine_keeps_the_cluster_when_the_whole_catalogue_vanishes() -> None:
+    cluster = cluster_of("b0", "b1")
+    cluster.catalogue = Catalogue(version=2)
+    cluster.step(20)
+    assert (cluster.engine.doubts_catalogue, cluster.routed(BUSY.name)) == (True, ["b0"])
+    cluster.catalogue = catalogue_of((resnet(), resnet("other")), (BUSY, OTHER), version=3)
+    cluster.step(EMPTY_US // US_PER_S + 5)
+    assert (cluster.engine.doubts_catalogue, cluster.routed(BUSY.name)) == (False, ["b0"])
+
+
+def test_engine_believes_an_empty_catalogue_that_stays_empty() -> None:
+    cluster = cluster_of("b0", "b1")
+    cluster.catalogue = Catalogue(version=2)
+    cluster.step(EMPTY_US // US_PER_S + 5)
+    assert cluster.table.sessions == ()
+
+
+def test_engine_believes_a_catalogue_that_is_emptied_in_steps() -> None:
+    cluster = cluster_of("b0", "b1")
+    cluster.catalogue = catalogue_of((resnet(),), version=2)
+    cluster.step()
+    cluster.catalogue = Catalogue(version=3)
+    cluster.step(4)
+    assert cluster.table.sessions == ()
+
+
+def test_engine_goes_on_from_its_own_plan_when_the_store_has_lost_it() -> None:
+    cluster = cluster_of("b0", "b1")
+    plan, table = cluster.plan, cluster.table
+    cluster.plan, cluster.table = Plan(), RoutingTable()
+    cluster.lead(2)
+    cluster.step()
+    assert (cluster.plan.version, cluster.plan.fence) == (plan.version + 1, 2)
+    assert cluster.engine.table.version >= table.version
+    assert cluster.engine.table.session(BUSY.name) == table.session(BUSY.name)
