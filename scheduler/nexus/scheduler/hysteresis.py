@@ -16,6 +16,7 @@ from nexus.core.units import US_PER_S
 from nexus.scheduler.allocation import Allocation
 from nexus.scheduler.node import Node
 from nexus.scheduler.placement import LOAD_US_UNKNOWN
+from nexus.scheduler.thinning import thinned
 
 ALWAYS_TRIED_NODES = 64
 """Up to so many devices a fresh plan is always made: it is cheap, and may move next to nothing."""
@@ -58,8 +59,17 @@ class Verdict:
         )
 
 
-def cheaper(kept: Allocation, fresh: Fresh, movement: Movement, horizon_us: int) -> Allocation:
-    """The allocation to take, with the reason; ``horizon_us`` is how long a plan is good for."""
+def cheaper(
+    kept: Allocation, fresh: Fresh, movement: Movement, horizon_us: int, *, divide: bool
+) -> Allocation:
+    """The allocation to take, with the reason; ``horizon_us`` is how long a plan is good for.
+
+    Devices of ``kept`` that others have room for are given up first; with ``divide`` sessions may
+    be divided for that. Where nothing has changed, nothing is.
+    """
+    changed = any(node.packed is None for node in kept.own)
+    if kept.complete and changed:
+        kept = replace(kept, own=_consolidated(kept.own, horizon_us, divide=divide))
     going_on = price(kept.nodes)
     if kept.complete and not worth_making(kept.nodes, horizon_us):
         return replace(kept, why=Verdict(kept=going_on, horizon_us=horizon_us).sentence())
@@ -85,12 +95,30 @@ def worth_making(kept: Sequence[Node], horizon_us: int) -> bool:
         return False
     if len(kept) <= ALWAYS_TRIED_NODES:
         return True
-    loading_us = sum(
-        node.device.price * (demand.profile.load_us or LOAD_US_UNKNOWN)
-        for node in kept
-        for demand in node.demands
+    return most * horizon_us > MOVED_SHARE_MIN * loading_us(kept)
+
+
+def _consolidated(nodes: Sequence[Node], horizon_us: int, *, divide: bool) -> tuple[Node, ...]:
+    """The nodes without those whose loading elsewhere takes less than they would cost."""
+
+    def worth(node: Node) -> bool:
+        return loading_us((node,)) < horizon_us
+
+    types = dict.fromkeys(node.device.type for node in nodes)
+    return tuple(
+        node
+        for name in types
+        for node in thinned(
+            [node for node in nodes if node.device.type == name], worth=worth, divide=divide
+        )
     )
-    return most * horizon_us > MOVED_SHARE_MIN * loading_us
+
+
+def loading_us(nodes: Sequence[Node]) -> float:
+    """How long loading the models of nodes takes, one after the other."""
+    return sum(
+        demand.profile.load_us or LOAD_US_UNKNOWN for node in nodes for demand in node.demands
+    )
 
 
 def price(nodes: Sequence[Node]) -> float:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from nexus.core.device import DeviceSpec
 from nexus.core.names import PoolName
 from nexus.core.plan import BackendPlan, Placement
+from nexus.core.units import US_PER_S
 from nexus.scheduler.demand import BATCH_EPSILON, Demand
 
 
@@ -37,7 +38,7 @@ class Node:
     occupancy_min: float
     pool: PoolName | None = None
     slack_us: int = 0
-    settled: bool = False
+    packed: "Node | None" = None
     execute_us: int = field(init=False, compare=False)
     """The work of one duty cycle."""
 
@@ -47,6 +48,11 @@ class Node:
         for demand, batch in zip(self.demands, self.batches, strict=True):
             work_us += demand.profile.latencies_us[batch - 1]
         object.__setattr__(self, "execute_us", work_us)
+
+    @property
+    def bare(self) -> "Node":
+        """The node without the slack it has spent: what others may join."""
+        return self.packed or self
 
     @property
     def occupancy(self) -> float:
@@ -150,6 +156,16 @@ def merge(node: Node, other: Node) -> Node | None:
         return None
     shorter_us = min(node.duty_cycle_us, other.duty_cycle_us)
     return fit(demands, shorter_us, node.device, node.occupancy_min + other.occupancy_min)
+
+
+def is_feasible(node: Node) -> bool:
+    """Whether a node made elsewhere satisfies the constraints of this module, memory aside."""
+    cycle_us = node.duty_cycle_us
+    return node.execute_us <= cycle_us and all(
+        cycle_us * demand.rate <= (batch + BATCH_EPSILON) * US_PER_S
+        and cycle_us + demand.profile.latencies_us[batch - 1] <= demand.budget_us
+        for demand, batch in zip(node.demands, node.batches, strict=True)
+    )
 
 
 def memory_fits(demands: Iterable[Demand], device: DeviceSpec) -> bool:

@@ -2,17 +2,19 @@
 
 A session keeps its backends while its rate lasts, fullest first; a device that overflows gives up
 its cheapest sessions until it fits; what is left over is packed into the room there is, then onto
-new devices. The result is taken unless packing afresh would save devices worth the movement.
+new devices. Whether that is better than packing afresh is for hysteresis.py to say.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from nexus.core.device import DeviceSpec
 from nexus.core.names import SessionName
-from nexus.core.plan import BackendPlan
+from nexus.core.plan import BackendPlan, Placement
 from nexus.scheduler.demand import BATCH_EPSILON, Demand
 from nexus.scheduler.fleet import Choice, Fleet, covered, pack_fleet
-from nexus.scheduler.node import Node, alone_node, together
+from nexus.scheduler.node import Node, alone_node, is_feasible, together
 
 
 def retained_fleet(
@@ -24,20 +26,54 @@ def retained_fleet(
 ) -> Fleet:
     """The previous nodes refitted to the new rates, and the rest packed around them.
 
-    ``previous`` must only name backends that are still there.
+    ``previous`` must only name backends that are still there. Where neither rates nor sessions of a
+    backend have changed its node is just what it was.
     """
     types = {device.type: device for device in devices}
     shares = _shares(previous, {choice.name: choice for choice in choices})
-    kept = [
-        node
-        for plan, demands in zip(previous, shares, strict=True)
-        if plan.device in types
-        and (node := _refit(demands, types[plan.device], plan.duty_cycle_us)) is not None
-    ]
+    plans: dict[int, BackendPlan] = {}
+    kept: list[Node] = []
+    for plan, demands in zip(previous, shares, strict=True):
+        device = types.get(plan.device)
+        node = _refit(demands, device, plan.duty_cycle_us) if device is not None else None
+        if node is not None:
+            kept.append(node)
+            plans[id(node)] = plan
     rates = covered(kept)
     left = [_left(choice, rates.get(choice.name, 0.0)) for choice in choices]
     rest = [choice for choice in left if choice is not None]
-    return pack_fleet(rest, devices, search=search, opened=kept)
+    fleet = pack_fleet(rest, devices, search=search, opened=kept)
+    return replace(
+        fleet,
+        nodes=tuple(
+            _as_before(node, plans[id(node)]) if id(node) in plans else node for node in fleet.nodes
+        ),
+    )
+
+
+def _as_before(node: Node, plan: BackendPlan) -> Node:
+    """The node as it was in the last plan, if that plan is right for its demands still."""
+    demands, placements = node.demands, plan.placements
+    if len(demands) != len(placements) or not all(map(_unchanged, demands, placements)):
+        return node
+    before = Node(
+        device=node.device,
+        demands=demands,
+        batches=tuple(placement.batch for placement in placements),
+        duty_cycle_us=plan.duty_cycle_us,
+        occupancy_min=node.occupancy_min,
+        packed=node,
+    )
+    return before if is_feasible(before) else node
+
+
+def _unchanged(demand: Demand, placement: Placement) -> bool:
+    return (
+        demand.session.name == placement.session
+        and math.isclose(demand.rate, placement.rate, rel_tol=BATCH_EPSILON)
+        and placement.batch <= demand.batch_limit
+        and demand.profile.latencies_us[placement.batch - 1] == placement.latency_us
+    )
 
 
 def _shares(

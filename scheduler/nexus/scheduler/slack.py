@@ -9,9 +9,10 @@ above the arrivals of a cycle.
 
 import math
 from dataclasses import replace
+from heapq import heapify, heappop, heapreplace
 
 from nexus.core.units import US_PER_S
-from nexus.scheduler.packing import Node, fit
+from nexus.scheduler.node import Node, fit
 
 SIGMAS = 3.0
 """Enough: a Poisson stream exceeds it about once in 700 cycles."""
@@ -21,6 +22,8 @@ SHORTER = (0.85, 0.7, 0.6, 0.5, 0.4)
 
 def with_slack_spent(node: Node) -> Node:
     """The node at the duty cycle and batches with the best margin for its worst session."""
+    if node.packed is not None:
+        return node
     best, best_margin = _enlarged(node)
     for share in SHORTER:
         if best_margin >= SIGMAS:
@@ -36,35 +39,37 @@ def with_slack_spent(node: Node) -> Node:
 
 
 def _enlarged(node: Node) -> tuple[Node, float]:
-    """The node with its batches enlarged, the neediest first, and the margin of the worst."""
+    """The node with its batches enlarged, the neediest first, and the margin of the worst.
+
+    A session whose next batch does not fit is done with: the time that is left only shrinks.
+    """
     batches = list(node.batches)
-    while (index := _neediest(node, batches)) is not None:
-        batches[index] = _next_batch(node, batches, index)
-    margin = min(_margin(node, index, batch) for index, batch in enumerate(batches))
+    cycle_us = node.duty_cycle_us
+    spare_us = cycle_us - node.execute_us
+    arrivals = [demand.rate * cycle_us / US_PER_S for demand in node.demands]
+    waiting = [
+        (_margin(batch, mean), index)
+        for index, (batch, mean) in enumerate(zip(batches, arrivals, strict=True))
+    ]
+    heapify(waiting)
+    while waiting and waiting[0][0] < SIGMAS:
+        index = waiting[0][1]
+        demand, batch = node.demands[index], batches[index]
+        latencies_us = demand.profile.latencies_us
+        # The next larger batch size worth running, where there is one.
+        larger = demand.table.cheapest[batch + 1] if batch < demand.table.limit else batch
+        latency_us = latencies_us[larger - 1]
+        longer_us = latency_us - latencies_us[batch - 1]
+        if larger == batch or longer_us > spare_us or cycle_us + latency_us > demand.budget_us:
+            heappop(waiting)
+            continue
+        batches[index] = larger
+        spare_us -= longer_us
+        heapreplace(waiting, (_margin(larger, arrivals[index]), index))
+    margin = min(map(_margin, batches, arrivals))
     return replace(node, batches=tuple(batches)), margin
 
 
-def _margin(node: Node, index: int, batch: int) -> float:
-    arrivals = node.demands[index].rate * node.duty_cycle_us / US_PER_S
+def _margin(batch: int, arrivals: float) -> float:
+    """How many standard deviations of a Poisson stream a batch lies above the mean arrivals."""
     return (batch - arrivals) / math.sqrt(arrivals)
-
-
-def _neediest(node: Node, batches: list[int]) -> int | None:
-    """The session of the least margin among those whose batch can still grow."""
-    spare_us = node.duty_cycle_us - replace(node, batches=tuple(batches)).execute_us
-    best: tuple[float, int] | None = None
-    for index, (demand, batch) in enumerate(zip(node.demands, batches, strict=True)):
-        margin, larger = _margin(node, index, batch), _next_batch(node, batches, index)
-        if not larger or margin >= SIGMAS:
-            continue
-        latency_us = demand.profile.latency_us(larger)
-        longer_us = latency_us - demand.profile.latency_us(batch)
-        if longer_us <= spare_us and node.duty_cycle_us + latency_us <= demand.budget_us:
-            best = min(best, (margin, index)) if best else (margin, index)
-    return best[1] if best else None
-
-
-def _next_batch(node: Node, batches: list[int], index: int) -> int:
-    """The next larger batch size worth running, or 0."""
-    demand, batch = node.demands[index], batches[index]
-    return demand.cheapest[batch + 1] if batch < demand.batch_limit else 0

@@ -26,35 +26,45 @@ Changes = list[tuple[int, Node]]
 """Places in the nodes and what was there before."""
 
 
-def thinned(nodes: Sequence[Node], worth: Worth = lambda _: True) -> list[Node]:
-    """The nodes with as many as possible emptied, the least busy first.
+def thinned(
+    nodes: Sequence[Node], *, worth: Worth = lambda _: True, divide: bool = True
+) -> list[Node]:
+    """The nodes, of one device type, with as many as possible emptied, the least busy first.
 
-    Only nodes that are ``worth`` emptying are; the others keep their order.
+    Only those that are ``worth`` emptying are, and only into each other; the order stays. Sessions
+    are divided only with ``divide``.
     """
-    opened = OpenNodes(nodes)
+    opened = OpenNodes(node.bare for node in nodes)
+    bare = list(opened.nodes)
     emptied: set[int] = set()
     failures = 0
-    for index in sorted(range(len(nodes)), key=lambda index: nodes[index].occupancy):
+    for index in sorted(range(len(nodes)), key=lambda index: bare[index].occupancy):
         node = opened.nodes[index]
         if failures == FAILURES_MAX or node.occupancy > OCCUPANCY_MAX:
             break
         if not worth(node):
             continue
-        if _emptied(opened, index):
+        if _emptied(opened, index, divide=divide):
             emptied.add(index)
         else:
             failures += 1
-    return [node for index, node in enumerate(opened.nodes) if index not in emptied]
+    return [
+        nodes[index] if node is bare[index] else node
+        for index, node in enumerate(opened.nodes)
+        if index not in emptied
+    ]
 
 
-def _emptied(opened: OpenNodes, index: int) -> bool:
+def _emptied(opened: OpenNodes, index: int, *, divide: bool) -> bool:
     """Whether all sessions of a node found room elsewhere; if not, nothing has changed."""
     node = opened.nodes[index]
     opened.withdraw(index)
     singles = [alone_node(demand, node.device) for demand in node.demands]
     changes: Changes = []
     for single in sorted(singles, key=lambda single: -single.occupancy_min):
-        if not _joined(opened, single, changes) and not _divided(opened, single, changes):
+        if not _joined(opened, single, changes) and not (
+            divide and _divided(opened, single, changes)
+        ):
             for place, before in reversed(changes):
                 opened.put(place, before)
             opened.put(index, node)
