@@ -1,39 +1,36 @@
 """A baseline policy in virtual time: its requests, its devices, and the account of both.
 
-The same arrivals, fan-outs, ledger and report as for the cluster itself, and the same settings.
-What is left out flatters the baselines: no control plane, models loaded from the start, a
-dispatcher that sees every request the moment it comes, pre- and post-processing on as many cores
-as it takes.
+The same clients, fan-outs, ledger and report as for the cluster itself, and the same settings. What
+is left out flatters the baselines: no control plane, no faults, models loaded from the start, a
+dispatcher that sees every request the moment it comes, pre- and post-processing on as many cores as
+it takes.
 """
 
 import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from nexus.core.clock import MonotonicClock
-from nexus.core.names import SessionName
-from nexus.core.query import Query
+from nexus.core.names import SessionName, stage_session_name
 from nexus.core.request import DropReason, Outcome, dropped
-from nexus.core.session import Session
-from nexus.core.units import s_from_us
-from nexus.scheduler.scenario import Scenario
-from nexus.simulator.arrivals import Arrivals, arrival_times, arrivals_of
+from nexus.core.units import US_PER_S, s_from_us
+from nexus.scheduler.scenario import DeviceBehaviour, Scenario
 from nexus.simulator.baselines.arrangement import Arrangement
-from nexus.simulator.baselines.item import Item
-from nexus.simulator.baselines.policy import Drop, Effect, Policy, Preempt, Refuse, Start
+from nexus.simulator.baselines.item import Item, Line
+from nexus.simulator.baselines.policy import Drop, Effect, Preempt, Refuse, Start
 from nexus.simulator.baselines.query_walk import QueryShape, QueryWalk, shape_of
 from nexus.simulator.baselines.shared_devices import SharedDevice
+from nexus.simulator.clients import Clients
 from nexus.simulator.ledger import Account, Ledger
 from nexus.simulator.report import DeviceUse, SimulationReport
 from nexus.simulator.simulated_cluster import SimulationSettings
-from nexus.simulator.simulation import SETTLE_US, devices_at_best
+from nexus.simulator.simulation import devices_at_best
 from nexus.simulator.wakeup import Wakeup
 from nexus.simulator.world import World
 
-GOOD = Outcome()
 DRAIN_FACTOR = 100
 """A run in which a request is open this many times longer than requests came never ends."""
+GOOD = Outcome()
 OUTCOMES = {
     DropReason.LATE: dropped(DropReason.LATE, "finished after the deadline"),
     DropReason.DEADLINE: dropped(DropReason.DEADLINE, "could no longer be in time"),
@@ -42,98 +39,119 @@ OUTCOMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
-    """What all frames of one query share: its first line and its shape."""
+class _Frames:
+    """What all frames of one query share: the line of its first stage, and its shape."""
 
-    first_line: int
+    first_line: Line
     shape: QueryShape
 
 
-@dataclass(slots=True, kw_only=True)
+class BaselineFrontend:
+    """Where clients enter; ``index`` is how items remember it."""
+
+    __slots__ = ("_index", "_run", "name")
+
+    def __init__(self, run: "BaselineRun", index: int) -> None:
+        """One of a run's frontends."""
+        self.name = f"frontend-{index}"
+        self._index = index
+        self._run = run
+
+    def submit(self, request_id: int, session: str, deadline_us: int) -> None:
+        """A client asks for one session."""
+        del deadline_us  # The session's, as the ledger knows.
+        self._run.send(self._run.lines[session], self._index, request_id, None, 0)
+
+    def submit_query(self, request_id: int, query: str, deadline_us: int) -> None:
+        """A client asks for a query on one frame."""
+        frames = self._run.frames[query]
+        walk = QueryWalk(frames.shape, frames.first_line, self._index, request_id, deadline_us)
+        self._run.start_stages(walk, walk.begin())
+
+
 class BaselineRun:
-    """One run of one arrangement; ``offer`` then ``finish``."""
+    """One run of one arrangement: ``offer``, then ``finish``, then ``report``."""
 
-    arrangement: Arrangement
-    scenario: Scenario
-    settings: SimulationSettings
-    partial_answers: bool = False
-    world: World = field(default_factory=World)
-    ledger: Ledger = field(init=False)
-    devices: list[SharedDevice] = field(init=False)
-    batches: dict[SessionName, dict[int, int]] = field(default_factory=dict)
-    _policy: Policy = field(init=False)
-    _wakeup: Wakeup = field(init=False)
-    _names: list[str] = field(init=False)
-    _rng: random.Random = field(init=False)
-    _requests: int = 0
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        arrangement: Arrangement,
+        scenario: Scenario,
+        settings: SimulationSettings,
+        *,
+        partial_answers: bool = False,
+    ) -> None:
         """Build the policy and its devices; nothing happens yet."""
-        settings, scenario = self.settings, self.scenario
-        self._rng = random.Random(settings.seed)  # noqa: S311 - reproducible, not secret
-        self._names = [f"frontend-{index}" for index in range(scenario.frontends)]
-        self._policy = self.arrangement.policy()
+        self.world = World()
+        self.ledger = Ledger(settings.warmup_us)
+        self.batches: dict[SessionName, dict[int, int]] = {}
+        self.lines = {served.name: i for i, served in enumerate(arrangement.situation.served)}
+        self.frames = {
+            entry.query.name: _Frames(
+                self.lines[stage_session_name(entry.query.name, entry.query.stages[0].name)],
+                shape_of(entry.query, entry.fan_outs, partial_answers=partial_answers),
+            )
+            for entry in scenario.queries
+        }
+        self._scenario = scenario
+        self._settings = settings
+        self._situation = arrangement.situation
+        self._served = arrangement.situation.served
+        self._policy = arrangement.policy()
         self._wakeup = Wakeup(self.world, self._woken)
-        self.ledger = Ledger(self.from_us)
-        self.devices = [
+        self._rng = random.Random(settings.seed)  # noqa: S311 - reproducible, not secret
+        self._frontends = [BaselineFrontend(self, i) for i in range(scenario.frontends)]
+        self._devices = [
             SharedDevice(
                 self.world,
-                not self.arrangement.time_shared,
                 self._ended,
-                self._rng,
-                settings.jitter,
-                self.from_us,
-                self.until_us,
+                exclusive=not arrangement.time_shared,
+                jitter=scenario.behaviours.get(
+                    type_, DeviceBehaviour(jitter=settings.jitter)
+                ).jitter,
+                rng=self._rng,
             )
-            for _ in self.arrangement.situation.devices
+            for type_ in arrangement.situation.devices
         ]
 
-    @property
-    def from_us(self) -> int:
-        """Requests are counted from here on."""
-        return SETTLE_US + self.settings.warmup_us
+    def offer(self) -> None:
+        """Schedule the requests, as a simulation of the cluster does."""
+        clients = Clients(self.world, self.ledger, self._frontends)
+        clients.offer(self._scenario, 0, self._settings.seed + 1)
 
-    @property
-    def until_us(self) -> int:
-        """The last request comes before this."""
-        return SETTLE_US + self.scenario.duration_us
+    def finish(self) -> None:
+        """Run until everything is answered, however late.
 
-    def submit(self, line: int, session: Session, frontend: int) -> None:
-        """A client asks for a session."""
-        now_us = self.world.now_us
-        self._requests += 1
-        self.ledger.sent(
-            self._names[frontend], self._requests, session.name, now_us, now_us + session.slo_us
-        )
-        self._send(line, frontend, self._requests, None, 0)
+        Raises:
+            LedgerError: something is never answered.
+        """
+        until_us = self._scenario.duration_us
+        end_us = until_us
+        self.world.run_until(end_us)
+        while self.ledger.unanswered and end_us < DRAIN_FACTOR * until_us:
+            end_us += US_PER_S
+            self.world.run_until(end_us)
+        self.ledger.close()
 
-    def submit_query(self, frame: _Frame, query: Query, frontend: int) -> None:
-        """A client asks for a query on one frame."""
-        now_us = self.world.now_us
-        self._requests += 1
-        deadline_us = now_us + query.slo_us
-        self.ledger.sent(self._names[frontend], self._requests, query.name, now_us, deadline_us)
-        walk = QueryWalk(frame.shape, frame.first_line, frontend, self._requests, deadline_us)
-        self._send_stages(walk, walk.begin())
-
-    def _send_stages(self, walk: QueryWalk, starts: Iterable[tuple[int, int]]) -> None:
+    def start_stages(self, walk: QueryWalk, starts: Iterable[tuple[int, int]]) -> None:
+        """Send the items of stages that may start; answer the query when nothing is left."""
         for stage, items in starts:
             for _ in range(items):
-                self._send(walk.first_line + stage, walk.frontend, walk.request_id, walk, stage)
+                self.send(walk.first_line + stage, walk.frontend, walk.request_id, walk, stage)
         # An item may be lost on the spot, and have answered the query already.
         if walk.finished and not walk.answered:
             walk.answered = True
             self._answer_query(walk)
 
-    def _send(
-        self, line: int, frontend: int, request_id: int, walk: QueryWalk | None, stage: int
+    def send(
+        self, line: Line, frontend: int, request_id: int, walk: QueryWalk | None, stage: int
     ) -> None:
-        served = self.arrangement.situation.served[line]
+        """An item begins its way to a device."""
+        served = self._served[line]
         now_us = self.world.now_us
         deadline_us = now_us + served.slo_us - served.egress_us
         item = Item(line, frontend, request_id, deadline_us, walk, stage)
         if served.ingress_us:
-            self.world.at(now_us + served.ingress_us, partial(self._arrived, item))
+            self.world.at(now_us + served.ingress_us, self._arrived, item)
         else:
             self._arrived(item)
 
@@ -146,138 +164,84 @@ class BaselineRun:
     def _perform(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Start):
-                self.devices[effect.device].start(effect)
+                profile = self._served[effect.line].profiles[self._situation.devices[effect.device]]
+                self._devices[effect.device].start(effect, profile)
             elif isinstance(effect, Drop):
                 self._lose(effect.items, DropReason.DEADLINE)
             elif isinstance(effect, Preempt):
-                device = self.devices[effect.start.device]
-                device.stop(effect.start)
-                device.occupy(effect.free_us)
+                self._devices[effect.start.device].stop(effect.start, effect.free_us)
             else:
                 assert isinstance(effect, Refuse), effect
                 self._lose(effect.items, DropReason.QUEUE_FULL)
         self._wakeup.set(self._policy.next_wakeup_us())
 
     def _ended(self, start: Start) -> None:
-        served = self.arrangement.situation.served[start.line]
+        served = self._served[start.line]
         sizes = self.batches.setdefault(served.name, {})
         sizes[len(start.items)] = sizes.get(len(start.items), 0) + 1
         now_us = self.world.now_us
         if served.egress_us:
-            self.world.at(now_us + served.egress_us, partial(self._reply, start.items, now_us))
+            self.world.at(now_us + served.egress_us, self._reply, start.items, now_us)
         else:
             self._reply(start.items, now_us)
         self._perform(self._policy.finished(start, now_us))
 
     def _reply(self, items: tuple[Item, ...], finished_us: int) -> None:
-        now_us = self.world.now_us
+        answered, frontends, now_us = self.ledger.answered, self._frontends, self.world.now_us
         for item in items:
-            if item.walk is not None:
-                if item.walk.failed is None:
-                    self._send_stages(item.walk, item.walk.found(item.stage, self._rng))
-                continue
-            outcome = GOOD if finished_us <= item.deadline_us else OUTCOMES[DropReason.LATE]
-            self.ledger.answered(self._names[item.frontend], item.request_id, outcome, now_us)
+            if item.walk is None:
+                late = finished_us > item.deadline_us
+                outcome = OUTCOMES[DropReason.LATE] if late else GOOD
+                answered(frontends[item.frontend].name, item.request_id, outcome, now_us)
+            elif item.walk.failed is None:
+                self.start_stages(item.walk, item.walk.found(item.stage, self._rng))
 
     def _lose(self, items: tuple[Item, ...], reason: DropReason) -> None:
         for item in items:
             if item.walk is None:
-                self.ledger.answered(
-                    self._names[item.frontend],
-                    item.request_id,
-                    OUTCOMES[reason],
-                    self.world.now_us,
-                )
+                name = self._frontends[item.frontend].name
+                self.ledger.answered(name, item.request_id, OUTCOMES[reason], self.world.now_us)
             elif item.walk.failed is None:
-                self._send_stages(item.walk, item.walk.lost(item.stage, reason))
+                self.start_stages(item.walk, item.walk.lost(item.stage, reason))
 
     def _answer_query(self, walk: QueryWalk) -> None:
         now_us = self.world.now_us
         reason = walk.failed or (DropReason.LATE if now_us > walk.deadline_us else None)
         outcome = OUTCOMES[reason] if reason else GOOD
-        self.ledger.answered(self._names[walk.frontend], walk.request_id, outcome, now_us)
+        self.ledger.answered(self._frontends[walk.frontend].name, walk.request_id, outcome, now_us)
 
-    def offer(self) -> None:
-        """Let the requests of every session and query come, as in a simulation of the cluster."""
-        rng = random.Random(self.settings.seed + 1)  # noqa: S311 - reproducible, not secret
-        line = 0
-        for entry in self.scenario.sessions:
-            arrivals = arrivals_of(entry.arrivals, entry.rate)
-            self._stream(arrivals, rng, partial(self.submit, line, entry.session))
-            line += 1
-        for asked in self.scenario.queries:
-            frame = _Frame(line, shape_of(asked.query, partial_answers=self.partial_answers))
-            arrivals = arrivals_of(asked.arrivals, asked.rate)
-            self._stream(arrivals, rng, partial(self.submit_query, frame, asked.query))
-            line += len(asked.query.stages)
-
-    def finish(self) -> None:
-        """Run until everything is answered, however late.
-
-        Raises:
-            LedgerError: something is never answered.
-        """
-        end_us = self.until_us
-        while True:
-            self.world.run_until(end_us)
-            if end_us > self.until_us and not self.ledger.unanswered:
-                break
-            if end_us > DRAIN_FACTOR * self.until_us:
-                break
-            end_us += self.scenario.duration_us
-        self.ledger.close()
-
-    def report(self, policy: str, wall_s: float) -> SimulationReport:
+    def report(self, policy: str) -> SimulationReport:
         """What came of it."""
-        accounts, scenario = self.ledger.accounts, self.scenario
-        counted_us = self.until_us - self.from_us
+        scenario, accounts = self._scenario, self.ledger.accounts
+        from_us, until_us = self.ledger.counted_from_us, scenario.duration_us
         sessions = {
             e.session.name: accounts.get(e.session.name, Account()) for e in scenario.sessions
         }
         queries = {e.query.name: accounts.get(e.query.name, Account()) for e in scenario.queries}
         offered = {
-            name: account.offered / s_from_us(counted_us)
+            name: account.offered / s_from_us(until_us - from_us)
             for name, account in (sessions | queries).items()
         }
         return SimulationReport(
             scenario=scenario.name,
             policy=policy,
-            seed=self.settings.seed,
-            simulated_us=counted_us,
+            seed=self._settings.seed,
+            simulated_us=until_us - from_us,
             sessions=sessions,
             queries=queries,
             batches=self.batches,
             devices=[
                 DeviceUse(
-                    backend=f"{device}-{index}",
-                    device=device,
-                    busy_us_by_second=tuple(self.devices[index].busy_us_by_second),
+                    backend=f"{type_}-{index}",
+                    device=type_,
+                    busy_us_by_second=self._devices[index].busy_us_by_second(from_us, until_us),
                 )
-                for index, device in enumerate(self.arrangement.situation.devices)
+                for index, type_ in enumerate(self._situation.devices)
             ],
             lower_bound=devices_at_best(scenario, offered),
             plans=1,
             events=self.world.events,
-            wall_s=wall_s,
         )
-
-    def _stream(
-        self, arrivals: Arrivals, rng: random.Random, submit: Callable[[int], None]
-    ) -> None:
-        own = random.Random(rng.getrandbits(64))  # noqa: S311 - reproducible, not secret
-        times = arrival_times(arrivals, self.scenario.duration_us, own)
-        frontends = len(self._names)
-
-        def next_one() -> None:
-            when_us = next(times, None)
-            if when_us is not None:
-                self.world.at(SETTLE_US + when_us, arrive)
-
-        def arrive() -> None:
-            submit(own.randrange(frontends))
-            next_one()
-
-        next_one()
 
 
 def run_arrangement(
@@ -293,13 +257,10 @@ def run_arrangement(
     Raises:
         LedgerError: an invariant broke.
     """
-    started_us = MonotonicClock().now_us()
-    run = BaselineRun(
-        arrangement=arrangement,
-        scenario=scenario,
-        settings=settings or SimulationSettings(seed=scenario.seed),
-        partial_answers=partial_answers,
-    )
+    clock = MonotonicClock()
+    started_us = clock.now_us()
+    settings = settings or SimulationSettings(seed=scenario.seed)
+    run = BaselineRun(arrangement, scenario, settings, partial_answers=partial_answers)
     run.offer()
     run.finish()
-    return run.report(name, s_from_us(MonotonicClock().now_us() - started_us))
+    return replace(run.report(name), wall_s=s_from_us(clock.now_us() - started_us))

@@ -7,19 +7,21 @@ partial answers are allowed.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nexus.core.query import Per, Query
+from nexus.core.names import StageName
+from nexus.core.query import Per, Query, Stage
 from nexus.core.request import DropReason
 from nexus.frontend.limits import STAGE_ITEMS_MAX
-from nexus.simulator.fan_out import poisson
+from nexus.scheduler.scenario import FanOut
+from nexus.simulator.fan_out import LabelDraw
 
 
 @dataclass(frozen=True, slots=True)
 class _Child:
     stage: int
-    mean: float
+    draws: tuple[LabelDraw, ...]
     most: int
 
 
@@ -37,8 +39,10 @@ class QueryShape:
     partial_answers: bool
 
 
-def shape_of(query: Query, *, partial_answers: bool = False) -> QueryShape:
-    """The shape of a query."""
+def shape_of(
+    query: Query, fan_outs: Mapping[StageName, FanOut], *, partial_answers: bool = False
+) -> QueryShape:
+    """The shape of a query whose findings vary as ``fan_outs`` say; by default by Poisson."""
     index = {stage.name: i for i, stage in enumerate(query.stages)}
     return QueryShape(
         query=query,
@@ -46,7 +50,7 @@ def shape_of(query: Query, *, partial_answers: bool = False) -> QueryShape:
         per_frame=tuple(stage.per is Per.FRAME for stage in query.stages),
         found=tuple(
             tuple(
-                _Child(index[child.name], child.fan_out / len(child.after), child.fan_out_max)
+                _Child(index[child.name], _draws(child, fan_outs), child.fan_out_max)
                 for child in query.children(stage.name)
                 if child.per is Per.FINDING
             )
@@ -54,6 +58,12 @@ def shape_of(query: Query, *, partial_answers: bool = False) -> QueryShape:
         ),
         partial_answers=partial_answers,
     )
+
+
+def _draws(child: Stage, fan_outs: Mapping[StageName, FanOut]) -> tuple[LabelDraw, ...]:
+    labels = child.each or (child.name,)
+    mean = child.fan_out / len(child.after) / len(labels)
+    return tuple(LabelDraw(label, mean, fan_outs.get(child.name, FanOut())) for label in labels)
 
 
 class QueryWalk:
@@ -101,7 +111,8 @@ class QueryWalk:
     def found(self, stage: int, rng: random.Random) -> Sequence[tuple[int, int]]:
         """An item of ``stage`` was executed: draw what it found; returns what starts."""
         for child in self._shape.found[stage]:
-            self._found[child.stage] += min(child.most, poisson(child.mean, rng))
+            count = sum(draw.count(rng) for draw in child.draws)
+            self._found[child.stage] += min(child.most, count)
         return self._settled(stage)
 
     def lost(self, stage: int, reason: DropReason) -> Sequence[tuple[int, int]]:

@@ -38,6 +38,7 @@ class Served:
     slo_us: int
     ingress_us: int
     egress_us: int
+    profiles: Mapping[DeviceType, Profile]
     tables: Mapping[DeviceType, LatencyTable]
 
     @property
@@ -137,7 +138,7 @@ def served_of(
             f"model {model_name!r} has no profile on a device of scenario {scenario.name!r}",
             reason="invalid_scenario",
         )
-    delay_us = scenario.network.delay_us
+    delay_us = scenario.network.delay_us + scenario.network.jitter_us // 2
     return Served(
         name=name,
         model=model_name,
@@ -145,6 +146,7 @@ def served_of(
         slo_us=slo_us,
         ingress_us=delay_us + max(p.preprocess_us for p in profiles.values()),
         egress_us=delay_us + max(p.postprocess_us for p in profiles.values()),
+        profiles=profiles,
         tables={device: _table(p, model.max_batch) for device, p in profiles.items()},
     )
 

@@ -1,0 +1,129 @@
+"""Policies on one scenario: the highest rate each keeps its promise at, as plain rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from nexus.core.errors import InfeasibleError
+from nexus.core.units import US_PER_S
+from nexus.scheduler.scenario import Scenario
+from nexus.simulator.baselines import (
+    BASELINES,
+    ArrangeSettings,
+    PrefixGroup,
+    arrange_baseline,
+)
+from nexus.simulator.baselines.baseline_run import run_arrangement
+from nexus.simulator.policies import simulate_policy
+from nexus.simulator.rate_search import Simulate, search_rate
+from nexus.simulator.report import SimulationReport
+from nexus.simulator.simulated_cluster import SimulationSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What one policy achieved in one case of an experiment.
+
+    ``goodput`` is the highest rate (requests/s of all sessions and queries together) at which each
+    has 99 % in time. ``ratio`` is that over the goodput of the policy ``against`` in the same case;
+    ``paper`` is the same ratio as published, None where none is. ``share`` is the goodput as a
+    share of what full batches back to back would give (``lower_bound`` devices of those there
+    are).
+    """
+
+    experiment: str
+    case: str
+    policy: str
+    goodput: float
+    against: str
+    ratio: float
+    paper: float | None = None
+    share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentSettings:
+    """``seconds`` of requests in each run that decides; warm-up included."""
+
+    seconds: float = 20.0
+    seed: int = 1
+    warmup_us: int = 5 * US_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One scenario, and what the paper says of it: goodput by policy, in any unit."""
+
+    name: str
+    scenario: Scenario
+    paper: Mapping[str, float] = field(default_factory=dict)
+    prefix_groups: tuple[PrefixGroup, ...] = ()
+
+
+def compare(
+    experiment: str,
+    cases: Sequence[Case],
+    policies: Sequence[str],
+    settings: ExperimentSettings,
+    *,
+    against: str,
+) -> list[Row]:
+    """A row for every case and policy; ``policies`` are baselines or the cluster's own.
+
+    A policy that cannot keep its promise at any rate has a goodput of 0.
+    """
+    rows = []
+    for case in cases:
+        reports = {
+            name: highest(case, name, settings) for name in dict.fromkeys((against, *policies))
+        }
+        reference = _goodput(reports[against])
+        rows += [
+            Row(
+                experiment=experiment,
+                case=case.name,
+                policy=name,
+                goodput=_goodput(reports[name]),
+                against=against,
+                ratio=_goodput(reports[name]) / reference if reference else 0.0,
+                paper=_paper_ratio(case, name, against),
+                share=_share(reports[name]),
+            )
+            for name in policies
+        ]
+    return rows
+
+
+def highest(case: Case, policy: str, settings: ExperimentSettings) -> SimulationReport | None:
+    """The run at the highest rate at which every session has 99 % in time; None: there is none."""
+    scenario = replace(case.scenario, duration_us=round(settings.seconds * US_PER_S))
+    try:
+        return search_rate(scenario, runner(case, policy, settings)).report
+    except InfeasibleError:
+        return None
+
+
+def runner(case: Case, policy: str, settings: ExperimentSettings) -> Simulate:
+    """A function that runs the case's scenario, at any rates, under one policy."""
+    simulation = SimulationSettings(seed=settings.seed, warmup_us=settings.warmup_us)
+    if policy not in BASELINES:
+        return lambda scenario: simulate_policy(scenario, policy, simulation)
+    arrangement = arrange_baseline(
+        case.scenario, policy, ArrangeSettings(prefix_groups=case.prefix_groups)
+    )
+    return lambda scenario: run_arrangement(arrangement, scenario, policy, simulation)
+
+
+def _goodput(report: SimulationReport | None) -> float:
+    return report.goodput if report is not None else 0.0
+
+
+def _share(report: SimulationReport | None) -> float:
+    if report is None:
+        return 0.0
+    return sum(report.lower_bound.values()) / len(report.devices)
+
+
+def _paper_ratio(case: Case, policy: str, against: str) -> float | None:
+    if policy not in case.paper or against not in case.paper:
+        return None
+    return case.paper[policy] / case.paper[against]
