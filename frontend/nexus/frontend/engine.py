@@ -26,10 +26,9 @@ from nexus.frontend.limits import (
     QUERIES_IN_FLIGHT_MAX,
     RETRIES_MAX,
 )
-from nexus.frontend.outcomes import joined
+from nexus.frontend.outcomes import joined, overloaded
 from nexus.frontend.query_deadlines import expected_finish_us, stage_deadlines_us
 from nexus.frontend.query_run import Call, QueryRun, StageStart
-from nexus.frontend.session_dispatcher import overloaded
 
 # The backend did not begin, and another may: repeating these repeats no work.
 _ELSEWHERE = (DropReason.NO_ROUTE, DropReason.DRAINING, DropReason.BACKEND_LOST)

@@ -1,9 +1,21 @@
-"""Joining the outcomes of several dispatches into the one outcome of their request."""
+"""Outcomes made here: the refusal by load, and several dispatches' outcomes joined into one."""
 
 from collections.abc import Sequence
 
-from nexus.core.request import Outcome
+from nexus.core.request import DropReason, Outcome
 from nexus.core.tensor import Tensor
+from nexus.core.units import ms_from_us
+
+
+def overloaded(owner: str, expected_us: int, left_us: int) -> Outcome:
+    """The refusal by expected wait; retrying helps once the excess has drained."""
+    return Outcome(
+        reason=DropReason.OVERLOADED,
+        message=f"{owner} is overloaded: an answer is expected in {ms_from_us(expected_us):.1f} ms "
+        f"and {ms_from_us(max(0, left_us)):.1f} ms are left",
+        expected_wait_us=expected_us,
+        retry_after_us=max(1_000, expected_us - left_us),
+    )
 
 
 def joined(outcomes: Sequence[Outcome]) -> Outcome:

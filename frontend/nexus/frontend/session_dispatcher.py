@@ -14,6 +14,7 @@ from nexus.frontend.limits import (
     NO_ROUTE_RETRY_US,
     REQUEST_ITEMS_MAX,
 )
+from nexus.frontend.outcomes import overloaded
 from nexus.frontend.routing import DeficitRoundRobin
 
 
@@ -200,17 +201,6 @@ class SessionDispatcher:
             expected_wait_us=expected_us,
             retry_after_us=expected_us,
         )
-
-
-def overloaded(owner: str, expected_us: int, left_us: int) -> Outcome:
-    """The refusal by expected wait; retrying helps once the excess has drained."""
-    return Outcome(
-        reason=DropReason.OVERLOADED,
-        message=f"{owner} is overloaded: an answer is expected in {ms_from_us(expected_us):.1f} ms "
-        f"and {ms_from_us(max(0, left_us)):.1f} ms are left",
-        expected_wait_us=expected_us,
-        retry_after_us=max(1_000, expected_us - left_us),
-    )
 
 
 def _planned_batch(route: Route) -> int:

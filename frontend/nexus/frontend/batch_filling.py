@@ -1,0 +1,57 @@
+"""One session of a pool: the batch that is being filled, and how fast batches fill (ADR 0020)."""
+
+from nexus.core.routing import PooledSession
+from nexus.core.units import US_PER_S
+from nexus.frontend.batch_latencies import BatchLatencies
+from nexus.frontend.entitlement import Entitlement
+from nexus.frontend.pool_batch import PoolBatch
+
+_GAP_WEIGHT = 0.2
+"""What one more batch counts in the average time between items: about five batches are seen."""
+
+
+class BatchFilling:
+    """``batch`` is the one being filled, or None; ``gap_us`` the mean time between two items."""
+
+    def __init__(self, session: PooledSession, share: float) -> None:
+        """``share`` is how many devices' time the session is entitled to."""
+        self.session = session
+        self.latencies = BatchLatencies(session.latencies_us, session.batch)
+        self.batch: PoolBatch | None = None
+        self.gap_us = US_PER_S / session.rate if session.rate > 0 else 0.0
+        burst_us = self.latencies.of(self.latencies.target)
+        self.entitlement = Entitlement(share, burst_us)
+        self._opened_us = 0
+
+    def join(self, items: int, due_us: int, now_us: int) -> PoolBatch | None:
+        """The batch that is being filled, with ``items`` more; None when they cannot join one."""
+        batch = self.batch
+        if batch is None:
+            return None
+        if not batch.takes(items, due_us, now_us):
+            self._close(batch, batch.items + items, now_us)
+            return None
+        batch.items += items
+        batch.due_us = min(batch.due_us, due_us)
+        if batch.items >= self.latencies.target:
+            self._close(batch, batch.items, now_us)
+        return batch
+
+    def begin(self, batch: PoolBatch, now_us: int) -> None:
+        """Fill this one from now on."""
+        self._opened_us = now_us
+        self.batch = batch
+        if batch.items >= self.latencies.target:
+            batch.close(now_us)
+            self.batch = None
+
+    def abandon(self) -> None:
+        """Fill it no more: it has started, or its backend was lost."""
+        self.batch = None
+
+    def _close(self, batch: PoolBatch, arrived_items: int, now_us: int) -> None:
+        batch.close(now_us)
+        self.batch = None
+        # The first item opened the batch: the gaps are those between the others.
+        gap_us = (now_us - self._opened_us) / max(1, arrived_items - 1)
+        self.gap_us += _GAP_WEIGHT * (gap_us - self.gap_us)

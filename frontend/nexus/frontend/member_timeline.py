@@ -1,0 +1,94 @@
+"""When a backend of a pool will be free, as its owner reckons: what it sent, and what it hears.
+
+Batches are executed in the order in which they were begun to be filled. Unless the backend says
+otherwise (BatchStarted), one is taken to start as the rule of deferral has it.
+"""
+
+from nexus.core.names import BackendName, SessionName
+from nexus.frontend.pool_batch import PoolBatch
+
+
+class MemberTimeline:
+    """One backend: what runs, and what waits there."""
+
+    def __init__(self, backend: BackendName, *, spare: bool) -> None:
+        """Begin knowing nothing: it counts as free until it is heard of."""
+        self.backend = backend
+        self.spare = spare
+        self._running_until_us = 0
+        self._unconfirmed: PoolBatch | None = None
+        self._waiting: list[PoolBatch] = []
+
+    def free_us(self, now_us: int) -> int:
+        """When it is expected to have done all it was sent."""
+        if self._waiting:
+            self._start_what_is_due(now_us)
+        free_us = self._running_until_us
+        for batch in self._waiting:
+            batch.start_us = free_us
+            free_us = batch.ends_us(free_us)
+        return free_us
+
+    def add(self, batch: PoolBatch) -> None:
+        """A batch was begun here, behind all others."""
+        self._waiting.append(batch)
+
+    def clear(self) -> tuple[PoolBatch, ...]:
+        """Forget everything, and return what had not started."""
+        waiting = tuple(self._waiting)
+        self._waiting = []
+        self._unconfirmed = None
+        self._running_until_us = 0
+        return waiting
+
+    def started(
+        self, session: SessionName, busy_us: int, queued_items: int, now_us: int
+    ) -> PoolBatch | None:
+        """The backend started a batch: correct the reckoning; return which one it was, if known."""
+        batch = self._take_started(session, now_us)
+        self._running_until_us = now_us + busy_us
+        self._unconfirmed = None
+        if batch is not None:
+            self._keep_the_rest(batch, queued_items, now_us)
+        self.free_us(now_us)
+        return batch
+
+    def _start_what_is_due(self, now_us: int) -> None:
+        while self._waiting:
+            batch = self._waiting[0]
+            start_us = batch.starts_us(self._running_until_us)
+            if start_us > now_us:
+                return
+            del self._waiting[0]
+            batch.closed = True
+            self._unconfirmed = batch
+            self._running_until_us = start_us + batch.latencies.of(batch.items)
+
+    def _take_started(self, session: SessionName, now_us: int) -> PoolBatch | None:
+        taken = self._unconfirmed
+        # What should have ended by now and was not heard of never started.
+        if taken is not None and taken.session == session and now_us < self._running_until_us:
+            return taken
+        for position, batch in enumerate(self._waiting):
+            if batch.session == session:
+                batch.closed = True
+                return self._waiting.pop(position)
+        return None
+
+    def _keep_the_rest(self, started: PoolBatch, queued_items: int, now_us: int) -> None:
+        """What is queued beyond what is known missed the batch, and goes before the others."""
+        known = sum(batch.items for batch in self._waiting if batch.session == started.session)
+        missed = min(queued_items - known, started.latencies.target)
+        if missed > 0:
+            rest = PoolBatch(
+                session=started.session,
+                backend=self.backend,
+                latencies=started.latencies,
+                items=missed,
+                due_us=started.due_us,
+                start_us=self._running_until_us,
+                ready_us=now_us,
+                planned_items=missed,
+                closed=True,
+            )
+            self._waiting.insert(0, rest)

@@ -1,0 +1,56 @@
+"""A batch as the owner of a pool reckons it: where its items went, and until when it grows."""
+
+from dataclasses import dataclass
+
+from nexus.core.names import BackendName, SessionName
+from nexus.frontend.batch_latencies import BatchLatencies
+
+
+@dataclass(slots=True)
+class PoolBatch:
+    """Items of one session on their way to one backend, to be executed together.
+
+    ``due_us`` is when it must leave the device for its most urgent item. ``ready_us`` is when it is
+    expected to be full; once ``closed``, when it was closed. ``start_us`` is when the device is
+    expected to be free for it; ``planned_items`` what it is expected to grow to.
+    """
+
+    session: SessionName
+    backend: BackendName
+    latencies: BatchLatencies
+    items: int
+    due_us: int
+    start_us: int
+    ready_us: int
+    planned_items: int
+    closed: bool = False
+
+    def takes(self, items: int, due_us: int, now_us: int) -> bool:
+        """Whether more items can join: they have a place, and the batch still leaves in time."""
+        grown = self.items + items
+        if self.closed or grown > self.latencies.target:
+            return False
+        start_us = max(self.start_us, now_us)
+        return start_us + self.latencies.of(grown) <= min(self.due_us, due_us)
+
+    def starts_us(self, free_us: int) -> int:
+        """When the backend starts it on a device free at ``free_us``, if nothing more comes.
+
+        The backend defers by the same rule (ADR 0020): a batch that is not full waits until one
+        more item could no longer join.
+        """
+        if self.closed:
+            return max(free_us, self.ready_us)
+        return max(free_us, self.due_us - self.latencies.of(self.items + 1))
+
+    def ends_us(self, free_us: int) -> int:
+        """When the device is expected to have done it, grown as planned."""
+        items = self.items if self.closed else max(self.items, self.planned_items)
+        return max(free_us, self.ready_us) + self.latencies.of(items)
+
+    def close(self, now_us: int) -> None:
+        """Nothing more will join. It has started by itself if its last moment has passed."""
+        if self.items < self.latencies.target:
+            now_us = min(now_us, self.due_us - self.latencies.of(self.items + 1))
+        self.ready_us = now_us
+        self.closed = True

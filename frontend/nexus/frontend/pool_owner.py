@@ -1,0 +1,237 @@
+"""The owner of a pool: it alone decides which backend each item of the pool's sessions goes to.
+
+ADR 0020, after Symphony (nexus.md 4). It deals in metadata only, and holds no payload. For every
+session it fills one batch on one backend: each request goes there until the batch is full or a
+further item would make it late; then the next batch is begun, on a backend that will be free by the
+time it is full. The backends defer their batches by the same rule, so the owner knows when each
+starts and ends; BatchStarted corrects it. What could not be in time is refused at the door.
+"""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from nexus.core.names import BackendName, SessionName
+from nexus.core.request import DropReason, Outcome, dropped
+from nexus.core.routing import Pool, PooledSession
+from nexus.core.units import ms_from_us
+from nexus.frontend.batch_filling import BatchFilling
+from nexus.frontend.limits import NO_ROUTE_RETRY_US
+from nexus.frontend.member_timeline import MemberTimeline
+from nexus.frontend.outcomes import overloaded
+from nexus.frontend.pool_batch import PoolBatch
+from nexus.frontend.pool_thrift import PoolLoad
+
+Placed: TypeAlias = BackendName | Outcome
+"""Where items go, or why they are refused."""
+
+
+class PoolOwner:
+    """All decisions about one pool; without I/O, clock or randomness."""
+
+    def __init__(self, pool: Pool, reachable: Iterable[BackendName], *, travel_us: int) -> None:
+        """``travel_us`` is kept free of each deadline, for the way to a backend and back."""
+        self._travel_us = travel_us
+        self._fillings: dict[SessionName, BatchFilling] = {}
+        self._timelines: dict[BackendName, MemberTimeline] = {}
+        self._reachable = set(reachable)
+        self._load = PoolLoad(max((s.slo_us for s in pool.sessions), default=1))
+        self.update(pool)
+
+    def update(self, pool: Pool) -> None:
+        """Take the pool as a new table has it; what stays the same keeps its batches."""
+        self.pool = pool
+        shares = _shares(pool)
+        before = self._fillings
+        self._fillings = {
+            session.session: _kept(before.get(session.session), session, shares[session.session])
+            for session in pool.sessions
+        }
+        self._timelines = {
+            member.backend: self._timelines.get(member.backend)
+            or MemberTimeline(member.backend, spare=member.spare)
+            for member in pool.members
+        }
+        for member in pool.members:
+            self._timelines[member.backend].spare = member.spare
+        self._abandon_lost()
+        self._index_members()
+
+    @property
+    def backends(self) -> tuple[BackendName, ...]:
+        """Those to be watched."""
+        return tuple(self._timelines)
+
+    def found(self, backend: BackendName) -> None:
+        """A backend can be reached."""
+        self._reachable.add(backend)
+        self._index_members()
+
+    def lost(self, backend: BackendName) -> None:
+        """A backend takes no more; what it had is forgotten (the frontends repeat it)."""
+        self._reachable.discard(backend)
+        timeline = self._timelines.get(backend)
+        if timeline is not None:
+            timeline.clear()
+        self._abandon_lost()
+        self._index_members()
+
+    def batch_started(
+        self,
+        backend: BackendName,
+        session: SessionName,
+        *,
+        busy_us: int,
+        queued_items: int,
+        now_us: int,
+    ) -> None:
+        """A backend says what it began: the truth, where the reckoning was an estimate."""
+        timeline = self._timelines.get(backend)
+        if timeline is None:
+            return
+        batch = timeline.started(session, busy_us, queued_items, now_us)
+        filling = self._fillings.get(session)
+        if filling is not None and filling.batch is batch:
+            filling.abandon()
+
+    def place(self, session: SessionName, items: int, deadline_us: int, now_us: int) -> Placed:
+        """Say where ``items`` of a session of this pool go."""
+        filling = self._fillings[session]
+        due_us = deadline_us - self._travel_us - items * filling.session.overhead_us
+        batch = filling.join(items, due_us, now_us)
+        if batch is None:
+            batch = self._begin(filling, items, due_us, now_us)
+        if batch is None:
+            return self._refusal(filling, items, deadline_us, now_us)
+        return batch.backend
+
+    def expected_us(self, session: SessionName, now_us: int) -> int | None:
+        """How long one item would take if it came now; None when no backend can be reached."""
+        filling = self._fillings.get(session)
+        frees_us = [member.free_us(now_us) for member in self._members + self._spares]
+        if filling is None or not frees_us:
+            return None
+        least_us = filling.latencies.of(1) + filling.session.overhead_us + self._travel_us
+        return max(0, min(frees_us) - now_us) + least_us
+
+    def _begin(
+        self, filling: BatchFilling, items: int, due_us: int, now_us: int
+    ) -> PoolBatch | None:
+        latencies = filling.latencies
+        planned = max(items, latencies.largest_within(due_us - now_us, filling.gap_us))
+        full_us = now_us + int(filling.gap_us * (planned - 1))
+        ready_us = max(now_us, min(full_us, due_us - latencies.of(planned)))
+        thrift = self._load.thrift(len(self._members), now_us)
+        least = max(items, latencies.good_enough(planned, thrift))
+        latest_us = self._latest_us(filling, due_us - latencies.of(least), ready_us, now_us)
+        chosen = _choose(self._members, ready_us, latest_us, now_us) or _choose(
+            self._spares, ready_us, latest_us, now_us
+        )
+        if chosen is None:
+            filling.entitlement.refused(now_us + filling.session.slo_us)
+            return None
+        member, free_us = chosen
+        left_us = due_us - max(ready_us, free_us)
+        planned = max(items, min(planned, latencies.largest_within(left_us, 0.0)))
+        batch = PoolBatch(
+            session=filling.session.session,
+            backend=member.backend,
+            latencies=latencies,
+            items=items,
+            due_us=due_us,
+            start_us=free_us,
+            ready_us=ready_us,
+            planned_items=planned,
+        )
+        member.add(batch)
+        filling.begin(batch, now_us)
+        self._load.spend(latencies.of(planned))
+        filling.entitlement.spend(latencies.of(planned))
+        return batch
+
+    def _latest_us(self, filling: BatchFilling, latest_us: int, ready_us: int, now_us: int) -> int:
+        """When a device must be free for it at the latest, given what else it is entitled to."""
+        if len(self._fillings) == 1:
+            return latest_us
+        filling.entitlement.earn(now_us)
+        if not filling.entitlement.in_debt:
+            return latest_us
+        if any(other.entitlement.is_starving(now_us) for other in self._fillings.values()):
+            return -1
+        return min(latest_us, ready_us)
+
+    def _refusal(self, filling: BatchFilling, items: int, deadline_us: int, now_us: int) -> Outcome:
+        name, left_us = filling.session.session, deadline_us - now_us
+        expected_us = self.expected_us(name, now_us)
+        if expected_us is None:
+            return dropped(
+                DropReason.NO_ROUTE,
+                f"no backend of pool {self.pool.name!r} can be reached; they start, or were lost",
+                retry_after_us=NO_ROUTE_RETRY_US,
+            )
+        fastest_us = (
+            filling.latencies.of(items) + items * filling.session.overhead_us + self._travel_us
+        )
+        if fastest_us > left_us:
+            return dropped(
+                DropReason.DEADLINE,
+                f"session {name!r} needs {ms_from_us(fastest_us):g} ms even unloaded; "
+                f"{ms_from_us(max(0, left_us)):g} ms are left",
+            )
+        return overloaded(f"session {name!r}", max(expected_us, fastest_us), left_us)
+
+    def _abandon_lost(self) -> None:
+        """No batch is filled on a backend that is gone."""
+        for filling in self._fillings.values():
+            batch = filling.batch
+            if batch is not None and not (
+                batch.backend in self._reachable and batch.backend in self._timelines
+            ):
+                filling.abandon()
+
+    def _index_members(self) -> None:
+        here = [t for name, t in self._timelines.items() if name in self._reachable]
+        self._members = [timeline for timeline in here if not timeline.spare]
+        self._spares = [timeline for timeline in here if timeline.spare]
+
+
+def _choose(
+    members: Iterable[MemberTimeline], ready_us: int, latest_us: int, now_us: int
+) -> tuple[MemberTimeline, int] | None:
+    """The member for a batch that is full at ``ready_us`` and must start by ``latest_us``.
+
+    Best the busy one that is free last but in time; idle ones are left to whoever needs one at
+    once, and are taken in their order, so that what is not needed stays unused. Failing
+    both, the one that is free first.
+    """
+    best: tuple[tuple[int, int], MemberTimeline, int] | None = None
+    for member in members:
+        free_us = member.free_us(now_us)
+        if free_us > latest_us:
+            continue
+        if free_us <= now_us:
+            rank = (1, 0)
+        elif free_us <= ready_us:
+            rank = (0, -free_us)
+        else:
+            rank = (2, free_us)
+        if best is None or rank < best[0]:
+            best = (rank, member, free_us)
+    return None if best is None else (best[1], best[2])
+
+
+def _kept(before: BatchFilling | None, session: PooledSession, share: float) -> BatchFilling:
+    if before is not None and before.session == session:
+        before.entitlement.share = share
+        return before
+    return BatchFilling(session, share)
+
+
+def _shares(pool: Pool) -> dict[SessionName, float]:
+    """How many devices' time each session is entitled to: all of it, by planned work."""
+    work = {
+        s.session: s.rate * s.latencies_us[min(s.batch, len(s.latencies_us)) - 1] / s.batch
+        for s in pool.sessions
+    }
+    devices = sum(not member.spare for member in pool.members)
+    total = sum(work.values())
+    return {name: devices * part / total if total else 0.0 for name, part in work.items()}
