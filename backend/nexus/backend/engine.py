@@ -13,7 +13,7 @@ groups of sessions happens once a batch, and when the plan changes.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nexus.backend import duty_cycle
 from nexus.backend.batches import batch_of
@@ -70,8 +70,7 @@ class EngineStatus:
     measured: tuple[MeasuredLatency, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
+class _Running(NamedTuple):
     batch: Batch
     estimator: LatencyEstimator
     started_us: int
@@ -132,28 +131,27 @@ class BackendEngine:
     def arrived(self, key: DispatchKey, dispatch: Dispatch, now_us: int) -> Effects:
         """``handle(Arrived(key, dispatch), now_us)``, less the event."""
         session = self._sessions.get(dispatch.session)
-        if self._hosting.draining:
-            return (Reject(key, DRAINING),)
-        if session is None or session.leaving or not session.model.resident:
-            return (Reject(key, not_hosted(dispatch.session)),)
-        due_us = session.due_us(dispatch, self._reply_us)
+        if session is None or not session.taking:
+            closed = DRAINING if self._hosting.draining else not_hosted(dispatch.session)
+            return (Reject(key, closed),)
+        due_us = dispatch.deadline_us - dispatch.items * session.postprocess_us - self._reply_us
         refused = refusal(session, dispatch, due_us, self._free_us(now_us), now_us)
         if refused is not None:
             return (Reject(key, refused),)
         queued = self._waiting.admit(session, key, dispatch, due_us)
-        if self._prepares or session.profile.preprocess_us:
-            self._waiting.prepare(session, queued)
+        if self._prepares or session.preprocess_us:
+            self._waiting.prepare(key)
             return (Prepare(key),)
         self._enqueue(session, queued, now_us)
-        return self._flush()
+        return self._flush() if self._effects else ()
 
     def next_wakeup_us(self) -> int | None:
         """When to look again: a deferred batch, a dispatch that expires, a load to be retried."""
         if not self._look_known:
             self._find_look()
-        if self._retry_us is None or self._look_us is None:
-            return self._look_us if self._retry_us is None else self._retry_us
-        return min(self._look_us, self._retry_us)
+        if self._retry_us is None:
+            return self._look_us
+        return self._retry_us if self._look_us is None else min(self._look_us, self._retry_us)
 
     def status(self) -> EngineStatus:
         """What is loaded, what failed, which plan is acted on, and what was measured."""
@@ -179,21 +177,15 @@ class BackendEngine:
     # Dispatches.
 
     def _prepared(self, event: Prepared, now_us: int) -> None:
-        prepared = self._waiting.preparing(event.key)
-        if prepared is None:
-            return
-        queued, session = prepared
-        if queued.items > session.group.batch_max:  # It was profiled anew in the meantime.
-            self._withdraw(event.key, too_many_items(queued.items, session))
-            self._proceed(now_us)
-        else:
-            self._waiting.prepared(event.key)
+        prepared = self._waiting.prepared(event.key)
+        if prepared is not None:
+            queued, session = prepared
             self._enqueue(session, queued, now_us)
 
     def _enqueue(self, session: HostedSession, queued: Queued, now_us: int) -> None:
         """A dispatch may go to the device: start what it completes, or note when to look again."""
-        self._waiting.enqueue(session, queued)
         group = session.group
+        group.queue.push(queued)
         if self._running is None:
             start_us = group.start_us()
             if start_us is None or start_us <= now_us:
@@ -340,8 +332,10 @@ class BackendEngine:
             return
         self._effects += self._hosting.change(event, self._executing())
         self._renew_groups()
-        for session in self._sessions.values():
-            self._reject_too_large(session)
+        for queued, session in tuple(self._waiting):
+            # What no longer fits the largest batch of a newer profile cannot be served.
+            if queued.items > session.group.batch_max:
+                self._withdraw(queued.key, too_many_items(queued.items, session))
         self._proceed(now_us)
 
     def _loaded(self, event: Loaded, now_us: int) -> None:
@@ -351,7 +345,7 @@ class BackendEngine:
 
     def _load_failed(self, event: LoadFailed, now_us: int) -> None:
         self._hosting.models.failed(event.session, event.message, now_us)
-        self._renew_groups()
+        self._retry_us = self._hosting.models.next_retry_us()
 
     def _tick(self, _event: Tick, now_us: int) -> None:
         if self._retry_us is not None and self._retry_us <= now_us:
@@ -361,7 +355,7 @@ class BackendEngine:
 
     def _drain(self, _event: Drain, now_us: int) -> None:
         self._hosting.draining = True
-        self._hosting.renew()
+        self._renew_groups()
         self._proceed(now_us)
 
     def _executing(self) -> Mapping[SessionName, int]:
@@ -369,14 +363,8 @@ class BackendEngine:
 
     def _renew_groups(self) -> None:
         """Go on with the groups that can run, in the order of before."""
+        self._hosting.renew()
         ran = self._groups[self._turn - 1] if self._groups else None
         self._groups = [group for group in self._hosting.groups.values() if group.resident]
         self._turn = self._groups.index(ran) + 1 if ran in self._groups else 0
         self._retry_us = self._hosting.models.next_retry_us()
-
-    def _reject_too_large(self, session: HostedSession) -> None:
-        """What no longer fits the largest batch of a newer profile cannot be served."""
-        group, name = session.group, session.placement.session
-        for queued in tuple(group.queue.waiting):
-            if queued.session == name and queued.items > group.batch_max:
-                self._withdraw(queued.key, too_many_items(queued.items, session))

@@ -32,10 +32,20 @@ class GroupKey(NamedTuple):
 class HostedGroup:
     """``turn`` is the group as the duty cycle sees it, renewed when plan or profile change.
 
-    ``look_us`` is when something is to be done for what waits although nothing happens.
+    ``batch_max`` is the largest batch that was profiled, ``look_us`` when something is to be done
+    for what waits although nothing happens.
     """
 
-    __slots__ = ("estimator", "key", "look_us", "members", "queue", "turn", "window_items")
+    __slots__ = (
+        "batch_max",
+        "estimator",
+        "key",
+        "look_us",
+        "members",
+        "queue",
+        "turn",
+        "window_items",
+    )
 
     def __init__(self, key: GroupKey, estimator: LatencyEstimator) -> None:
         """Start without members; ``renew`` once it has some."""
@@ -46,11 +56,7 @@ class HostedGroup:
         self.look_us: int | None = None
         self.turn = Turn(self.queue.waiting, 1, 0, estimator.latencies_us)
         self.window_items = 1
-
-    @property
-    def batch_max(self) -> int:
-        """The largest batch that was profiled."""
-        return self.estimator.profile.max_batch
+        self.batch_max = estimator.profile.max_batch
 
     @property
     def resident(self) -> bool:
@@ -66,12 +72,13 @@ class HostedGroup:
         self.turn = Turn(
             waiting=self.queue.waiting,
             batch=max(s.placement.batch for s in sessions),
-            budget_us=min(s.placement.slo_us - s.around_us for s in sessions) - reply_us,
+            budget_us=min(_budget_us(session) for session in sessions) - reply_us,
             latencies_us=self.estimator.latencies_us,
             pooled=pooled,
             early_us=early_us + max(s.placement.slack_us for s in sessions),
         )
         self.window_items = duty_cycle.window_items(self.turn)
+        self.batch_max = self.estimator.profile.max_batch
 
     def window(self, now_us: int, *, deferring: bool) -> Window:
         """``duty_cycle.window``, at once where nobody is late: as nearly always."""
@@ -94,3 +101,8 @@ class HostedGroup:
         """The first moment at which the most urgent dispatch cannot be in time even alone."""
         head = self.queue.waiting[0]
         return head.due_us - self.turn.latencies_us[head.items] + 1
+
+
+def _budget_us(session: HostedSession) -> int:
+    """What a dispatch of one item has for waiting and execution."""
+    return session.placement.slo_us - session.preprocess_us - session.postprocess_us

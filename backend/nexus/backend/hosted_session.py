@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from nexus.backend.model_residency import HostedModel
 from nexus.core.plan import Placement
 from nexus.core.profile import Profile
-from nexus.core.request import Dispatch
 
 if TYPE_CHECKING:
     from nexus.backend.hosted_group import HostedGroup
@@ -17,7 +16,8 @@ class HostedSession:
     """A placement and what is here of it.
 
     ``items`` counts those that are being prepared or wait for the device. ``leaving``: the plan no
-    longer names it; what is here is finished, nothing new is taken.
+    longer names it; what is here is finished, nothing new is taken. ``taking``: its model can
+    execute, and new dispatches are taken. ``preprocess_us`` and ``postprocess_us`` are of one item.
     """
 
     placement: Placement
@@ -26,17 +26,17 @@ class HostedSession:
     profile: Profile
     items: int = 0
     leaving: bool = False
+    taking: bool = False
+    preprocess_us: int = 0
+    postprocess_us: int = 0
 
     @property
     def pooled(self) -> bool:
         """Whether a pool's owner sends it here, one batch at a time."""
         return self.placement.pool is not None
 
-    @property
-    def around_us(self) -> int:
-        """What pre- and postprocessing of one item take beside the device."""
-        return self.profile.preprocess_us + self.profile.postprocess_us
-
-    def due_us(self, dispatch: Dispatch, reply_us: int) -> int:
-        """When the dispatch's batch must have left the device, to be answered in time."""
-        return dispatch.deadline_us - dispatch.items * self.profile.postprocess_us - reply_us
+    def renew(self, *, draining: bool) -> None:
+        """Take over what plan and profile say, and whether the model is resident."""
+        self.taking = self.model.resident and not (self.leaving or draining)
+        self.preprocess_us = self.profile.preprocess_us
+        self.postprocess_us = self.profile.postprocess_us

@@ -16,7 +16,10 @@ from nexus.core.profile import Profile
 
 
 class Hosting:
-    """``sessions`` and ``groups`` are there to be read; ``models`` to be told what was loaded."""
+    """``sessions`` and ``groups`` are there to be read; ``models`` to be told what was loaded.
+
+    ``leaving``: some session still finishes what is here of it. ``renew`` after every change.
+    """
 
     def __init__(self, reply_us: int, early_us: int) -> None:
         """Start without a plan; see ``BackendEngine`` for the two times."""
@@ -25,14 +28,10 @@ class Hosting:
         self.models = ModelResidency()
         self.plan = PlanChanged(None, 0)
         self.draining = False
+        self.leaving = False
         self._reply_us = reply_us
         self._early_us = early_us
         self._estimators: dict[ModelName, LatencyEstimator] = {}
-
-    @property
-    def leaving(self) -> bool:
-        """Whether some session still finishes what is here of it."""
-        return any(session.leaving for session in self.sessions.values())
 
     def wanted(self) -> dict[SessionName, Placement]:
         """What the plan places here."""
@@ -71,11 +70,13 @@ class Hosting:
             if name not in self.sessions and profile is not None:
                 effects += self.models.use(placement)
                 self._host(placement, profile)
-        self.renew()
         return effects
 
     def renew(self) -> None:
-        """Bring the groups' turns up to date, and forget the groups and l(b) of nobody."""
+        """Bring sessions and groups up to date, and forget the groups and l(b) of nobody."""
+        for session in self.sessions.values():
+            session.renew(draining=self.draining)
+        self.leaving = any(session.leaving for session in self.sessions.values())
         self.groups = {key: group for key, group in self.groups.items() if group.members}
         for group in self.groups.values():
             group.renew(self._reply_us, self._early_us, draining=self.draining)

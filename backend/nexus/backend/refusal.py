@@ -26,8 +26,9 @@ def refusal(
             f"is {QUEUE_ITEMS_MAX}",
             retry_after_us=session.placement.slo_us,
         )
-    start_us = now_us + items * session.profile.preprocess_us
-    if max(start_us, free_us) + session.group.turn.latencies_us[items] > due_us:
+    start_us = now_us + items * session.preprocess_us
+    start_us = max(start_us, free_us)
+    if start_us + session.group.turn.latencies_us[items] > due_us:
         return TOO_LITTLE_TIME
     return None
 
