@@ -194,14 +194,8 @@ def _fresh_pools(
         spilled: set[SessionName] = set()
         for device in _left(devices, pools):
             mine = [c for c in waiting if len(c.demands) > depth and _is_at(c, depth, device)]
-            formed = form_pools([c.demands[depth] for c in mine], device, rules.pools)
-            worth = [
-                fit
-                for fit in sorted(formed, key=lambda fit: -fit.load)
-                if is_worth_it(fit, device, rules.headroom, search=rules.search)
-            ]
             left = device.count
-            for fit in worth:
+            for fit in _worthwhile([c.demands[depth] for c in mine], device, rules, rules.pools):
                 if left is None or fit.size <= left:
                     pools.append((device, fit))
                     left = None if left is None else left - fit.size
@@ -215,6 +209,21 @@ def _fresh_pools(
         if not waiting:
             break
     return pools, [*rest, *waiting], missing
+
+
+def _worthwhile(
+    demands: Sequence[Demand], device: DeviceSpec, rules: Rules, pooling: PoolRules
+) -> list[PoolFit]:
+    """The pools that save devices, and those of sessions that nothing but a pool can serve."""
+    formed = form_pools([demand for demand in demands if demand.batch], device, pooling)
+    worth = [
+        fit for fit in formed if is_worth_it(fit, device, rules.headroom, search=rules.search)
+    ]
+    tight = [demand for demand in demands if not demand.batch]
+    if tight and pooling.settings.shared:
+        worth, tight = adopted(worth, tight, device, pooling)
+    worth += form_pools(tight, device, pooling)
+    return sorted(worth, key=lambda fit: -fit.load)
 
 
 def _is_at(candidate: Candidate, depth: int, device: DeviceSpec) -> bool:

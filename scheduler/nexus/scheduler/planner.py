@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from nexus.core.device import DeviceSpec
 from nexus.core.names import (
@@ -34,8 +35,8 @@ from nexus.scheduler.stage_rates import stage_rates
 
 ProfileOf = Callable[[ModelName, DeviceType], Profile | None]
 Splits = Mapping[QueryName, Mapping[StageName, int]]
-Choose = Callable[[Allocation, Allocation], Allocation]
-"""(what goes on from the previous plan, what was planned afresh) -> the one to take."""
+Choose = Callable[[Allocation, Callable[[], Allocation]], Allocation]
+"""(what goes on from the previous plan, how to plan afresh) -> the one to take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,8 @@ class Planned:
 
     ``loads`` are the sessions it serves (stages of queries included) at the rates expected;
     ``nodes`` are all devices, those of the ``pools`` first; ``unmet`` is what the devices do not
-    cover of the loads, ``unplaced`` those that found no room at all.
+    cover of the loads, ``unplaced`` those that found no room at all. ``replanning`` is why the plan
+    goes on from the previous one, or does not (hysteresis.py).
     """
 
     loads: tuple[SessionLoad, ...]
@@ -81,6 +83,7 @@ class Planned:
     unplaced: tuple[Session, ...]
     devices_needed: Mapping[DeviceType, int]
     lower_bound: Mapping[DeviceType, float]
+    replanning: str = ""
 
 
 def make_plan(
@@ -105,10 +108,12 @@ def make_plan(
         else:
             candidates.append(candidate)
     rules = _rules(settings)
-    allocation = allocate(candidates, workload.devices, rules, previous)
-    if choose is not None:
-        kept = keep(candidates, workload.devices, rules, previous)
-        allocation = choose(kept, allocation)
+    fresh = partial(allocate, candidates, workload.devices, rules, previous)
+    if choose is not None and previous:
+        allocation = choose(keep(candidates, workload.devices, rules, previous), fresh)
+    else:
+        allocation = fresh()
+    why = allocation.why
     missing = dict(allocation.missing)
     if missing:
         allocation = squeezed(candidates, workload.devices, rules, previous)
@@ -132,6 +137,7 @@ def make_plan(
         unplaced=tuple(load.session for load in served if load.session.name not in placed),
         devices_needed=_needed(nodes, missing),
         lower_bound=lower_bound(served, workload),
+        replanning=why,
     )
 
 

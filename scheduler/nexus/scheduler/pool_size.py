@@ -26,6 +26,8 @@ from nexus.scheduler.settings import POOL_DEVICES_MIN, PoolSettings
 
 EFFICIENCY_MIN = 0.5
 """However few and uneven the items, half of a pool's time is of use."""
+LATE_SHARE = 0.005
+"""Half of what may be late is left to other causes than waiting for a device."""
 TARGET_GATHER = 0.5
 """Batches are filled up to what arrivals of twice the rate would gather in time."""
 
@@ -78,6 +80,18 @@ class _Gathered:
         return self.latency_us / self.batch
 
 
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """``usual_us`` is the wait that batches are started ahead of.
+
+    ``least_us`` is 0 where hardly ever all devices are busy: that is enough for a session so tight
+    that its batches are started at once.
+    """
+
+    usual_us: float
+    least_us: float
+
+
 def smallest_fit(demands: Sequence[Demand], rules: PoolRules, size_max: int) -> PoolFit | None:
     """The demands on as few devices as serve them; None when ``size_max`` do not.
 
@@ -101,15 +115,19 @@ def smallest_fit(demands: Sequence[Demand], rules: PoolRules, size_max: int) -> 
 
 def fit_on(demands: Sequence[Demand], size: int, rules: PoolRules) -> PoolFit | None:
     """The demands on exactly ``size`` devices; None when some SLO cannot be met on them."""
-    wait_us = _wait_us(demands, size, rules)
-    if wait_us is None:
+    waits = _waits(demands, size, rules)
+    if waits is None:
         return None
-    gathered = [_gathered(demand, 1.0, wait_us, rules) for demand in demands]
+    wait_us = waits.usual_us if len(demands) > 1 else waits.least_us
+    gathered = [
+        _gathered(demand, 1.0, wait_us, rules) or _gathered(demand, 1.0, waits.least_us, rules)
+        for demand in demands
+    ]
     if None in gathered:
         return None
     busy = sum(g.rate * g.work_us for g in gathered if g) / US_PER_S
     return PoolFit(
-        slack_us=round(wait_us) if len(demands) > 1 else 0,
+        slack_us=round(waits.usual_us) if len(demands) > 1 else 0,
         demands=tuple(demands),
         batches=tuple(_target(demand, wait_us, rules) for demand in demands),
         size=size,
@@ -137,7 +155,7 @@ def _efficiency(
     return max(EFFICIENCY_MIN, 1 - rules.caution * rules.settings.margin * variation)
 
 
-def _wait_us(demands: Sequence[Demand], size: int, rules: PoolRules) -> float | None:
+def _waits(demands: Sequence[Demand], size: int, rules: PoolRules) -> _Waits | None:
     """How long a batch may wait for the others; None when an SLO has no room for one item.
 
     What counts is how many sessions there are by their work: a trickle beside a flood collides
@@ -153,12 +171,25 @@ def _wait_us(demands: Sequence[Demand], size: int, rules: PoolRules) -> float | 
         work += share
         squared += share * share
         weighted += share * entry.latency_us
-    return _wait_part(work * work / squared, size, rules.settings) * weighted / work
+    usual = _wait_part(work * work / squared, size, rules.settings)
+    usual_us = usual * weighted / work
+    hardly = _erlang_c(work / US_PER_S, size) <= LATE_SHARE
+    return _Waits(usual_us, 0.0 if hardly else usual_us)
 
 
 def _wait_part(sessions: float, size: int, settings: PoolSettings) -> float:
     """The wait in batch latencies: l / N for one session, l where many share few devices."""
     return max(settings.blocking / size, min(1.0, settings.collision * (sessions - 1) / size))
+
+
+def _erlang_c(busy: float, size: int) -> float:
+    """The chance that all devices are busy when a batch comes at random."""
+    if busy >= size:
+        return 1.0
+    blocked = 1.0
+    for count in range(1, size + 1):
+        blocked = busy * blocked / (count + busy * blocked)
+    return blocked / (1 - busy / size * (1 - blocked))
 
 
 def _gathered(demand: Demand, factor: float, wait_us: float, rules: PoolRules) -> _Gathered | None:
@@ -181,7 +212,7 @@ def _gathered(demand: Demand, factor: float, wait_us: float, rules: PoolRules) -
 def _target(demand: Demand, wait_us: float, rules: PoolRules) -> int:
     """The batch to fill. Backends defer, so a larger one costs nothing while arrivals lag."""
     left_us = demand.budget_us - rules.ask_us - wait_us
-    batch = _largest(demand, left_us, TARGET_GATHER * US_PER_S / demand.rate, 1.0)
+    batch = _largest(demand, left_us, TARGET_GATHER * US_PER_S / demand.rate, 1.0) or 1
     return _most_efficient(demand.profile.latencies_us)[batch]
 
 

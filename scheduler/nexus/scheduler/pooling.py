@@ -22,7 +22,7 @@ ALONE_FROM = (0.5, 0.25, 0.125)
 """Shares of ``devices_max`` from which sessions are given pools to themselves; the best is taken.
 
 Batches of one session stagger by themselves and wait less, but a whole device is rounded up to."""
-SWEEP_MAX = 1000
+SWEEP_MAX = 200
 """With more sessions than this only the first share is tried."""
 CUTS = (0.25, 0.5, 0.75, 1.0)
 """A group may end where its load reaches these shares of ``devices_max``."""
@@ -124,11 +124,9 @@ def adopted(
 def is_worth_it(fit: PoolFit, device: DeviceSpec, headroom: float, *, search: bool) -> bool:
     """Whether the sessions of the pool would need as many devices of their own, or more.
 
-    Half a batch's throughput is the least that devices of their own must do without; only where
-    that does not decide are they packed.
+    Whole devices at the paper's batch sizes are the least that takes; only where that does not
+    decide are they packed. All of them must be able to do with devices of their own.
     """
-    if any(not demand.batch for demand in fit.demands):
-        return True
     own = [demand.at_rate(demand.rate / headroom) for demand in fit.demands]
     if sum(demand.rate / demand.throughput for demand in own) >= fit.size:
         return True
