@@ -1,7 +1,8 @@
 """Names of things, and how a session is written.
 
 A session is shown as ``MODEL@SLOms`` (``resnet50@50ms``), a query stage's session as
-``QUERY/STAGE`` (``traffic/detect``).
+``QUERY/STAGE`` (``traffic/detect``). A session that a cheaper model serves for a while goes by
+``SESSION~VARIANT`` between frontends and backends (``resnet50@50ms~resnet18``).
 """
 
 import re
@@ -20,6 +21,7 @@ FrontendName: TypeAlias = str
 PoolName: TypeAlias = str
 
 NAME_LENGTH_MAX = 128
+_VARIANT_MARK = "~"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -41,3 +43,18 @@ def session_name(model: str, slo_us: int) -> SessionName:
 def stage_session_name(query: str, stage: str) -> SessionName:
     """The session that serves one stage of a query: ``traffic/detect``."""
     return f"{query}/{stage}"
+
+
+def variant_session_name(session: str, variant: str) -> SessionName:
+    """The name under which backends and owners of pools know a session served by a variant."""
+    return f"{session}{_VARIANT_MARK}{variant}"
+
+
+def declared_session(name: str) -> SessionName:
+    """The session as declared, whatever serves it: ``resnet50@50ms~resnet18`` without the end."""
+    return name.partition(_VARIANT_MARK)[0]
+
+
+def variant_of(name: str) -> ModelName:
+    """The variant that serves a session of this name; empty where its own model does."""
+    return name.partition(_VARIANT_MARK)[2]

@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
-from nexus.core.names import BackendName, DeviceType, ModelName, PoolName, SessionName
+from nexus.core.names import (
+    BackendName,
+    DeviceType,
+    ModelName,
+    PoolName,
+    SessionName,
+    variant_session_name,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +35,9 @@ class SessionRoutes:
 
     Where the plan gave none, because no device can meet it, ``infeasible`` says why and ``model``
     and ``slo_us`` are empty: the catalogue has them. ``routes`` are the local ones; where ``pool``
-    is named, that pool serves ``pool_rate`` items/s of the session beside them (ADR 0020).
+    is named, that pool serves ``pool_rate`` items/s of the session beside them (ADR 0020). Where
+    ``variant`` is named, that cheaper model answers for now, and dispatches and asks go by
+    ``served_as`` (ADR 0025).
     """
 
     session: SessionName
@@ -38,6 +47,12 @@ class SessionRoutes:
     infeasible: str = ""
     pool: PoolName | None = None
     pool_rate: float = 0.0
+    variant: ModelName = ""
+
+    @property
+    def served_as(self) -> SessionName:
+        """The session's name at backends and owners of pools."""
+        return variant_session_name(self.session, self.variant) if self.variant else self.session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """A Session: a model and an SLO, the unit of batching and routing; and its load."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nexus.core.errors import InvalidArgumentError
@@ -7,6 +8,7 @@ from nexus.core.names import ModelName, SessionName, session_name
 
 SLO_US_MAX = 3_600 * 1_000_000
 REPLICAS_MAX = 4096
+VARIANTS_MAX = 8
 
 
 def require_slo(owner: str, slo_us: int) -> None:
@@ -26,6 +28,9 @@ class Session:
     arrivals are measured, and is the floor the plan keeps provisioned. ``replicas_min`` devices at
     least serve it, so that the loss of one does not silence it; ``replicas_max`` at most, 0 being
     no limit: rate beyond what those can do is refused.
+
+    ``variants`` are cheaper models with the same inputs and outputs, best first: before anything is
+    refused for lack of devices, one of them serves the session (ADR 0025).
     """
 
     model: ModelName
@@ -34,14 +39,16 @@ class Session:
     name: SessionName = ""
     replicas_min: int = 1
     replicas_max: int = 0
+    variants: tuple[ModelName, ...] = ()
 
     def __post_init__(self) -> None:
-        """Fill in the name; raise InvalidArgumentError on a bad SLO, rate or replica counts."""
+        """Fill in the name; raise InvalidArgumentError on a field out of range."""
         if not self.name:
             object.__setattr__(self, "name", session_name(self.model, self.slo_us))
         require_slo(f"session {self.name!r}", self.slo_us)
         require_rate(f"session {self.name!r}", self.expected_rate)
         require_replicas(f"session {self.name!r}", self.replicas_min, self.replicas_max)
+        require_variants(f"session {self.name!r}", self.model, self.variants)
 
 
 def require_rate(owner: str, rate: float) -> None:
@@ -59,6 +66,21 @@ def require_replicas(owner: str, least: int, most: int) -> None:
             f"{owner}: replicas_min {least} and replicas_max {most} must satisfy "
             f"1 <= min <= max <= {REPLICAS_MAX} (max 0: no limit)",
             reason="invalid_replicas",
+        )
+
+
+def require_variants(owner: str, model: ModelName, variants: Sequence[ModelName]) -> None:
+    """Raise InvalidArgumentError on too many variants, or on one that is named twice."""
+    if len(variants) > VARIANTS_MAX:
+        raise InvalidArgumentError(
+            f"{owner}: {len(variants)} variants are more than {VARIANTS_MAX}",
+            reason="invalid_variants",
+        )
+    if len({model, *variants}) <= len(variants):
+        raise InvalidArgumentError(
+            f"{owner}: variants {', '.join(variants)} must differ from one another and from its "
+            f"model {model}",
+            reason="invalid_variants",
         )
 
 
