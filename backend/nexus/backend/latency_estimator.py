@@ -23,7 +23,7 @@ BATCH_SAMPLES_MIN = 16
 RATIO_SAMPLES_MAX = 128
 RATIO_SAMPLES_MIN = 16
 FORGET_US = 30_000_000
-REFRESH_EVERY = 8
+REFRESH_EVERY = 16
 """Measurements between two refreshes of the table, which costs more than a measurement."""
 
 CORRECTION_MIN = 0.25
