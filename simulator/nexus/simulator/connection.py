@@ -21,8 +21,11 @@ class Connection:
     """One TCP connection of the internal hop; ``number`` is never used again."""
 
     __slots__ = (
+        "_after",
+        "_arrive",
         "_down",
         "_network",
+        "_risky",
         "_up",
         "backend",
         "frontend",
@@ -44,24 +47,27 @@ class Connection:
         self.backend = backend
         self.open_at_frontend = self.open_at_backend = True
         self._network = network
+        self._risky = network.settings.reset > 0
         self._up = network.lane(frontend.name, backend.name)
         self._down = network.lane(backend.name, frontend.name)
+        self._after = network.world.after
+        self._arrive = backend.arrive
 
     # Frontend to backend.
 
     def infer(self, dispatch: Dispatch, size: int) -> None:
         """Send a dispatch with its payload of ``size`` bytes."""
-        if self._network.breaks():
+        if self._risky and self._network.breaks():
             self.reset()
-        self._up.send_bytes(size, self._arrive, dispatch)
+        lane = self._up
+        if lane.plain:
+            self._after(lane.delay_us, self._arrive, self, dispatch)
+        else:
+            lane.send_bytes(size, self._arrive, self, dispatch)
 
     def tell_backend(self, event: backend_events.Cancelled | backend_events.Watched) -> None:
         """Send a small message."""
         self._up.send(self._told, event)
-
-    def _arrive(self, dispatch: Dispatch) -> None:
-        if self.open_at_backend:
-            self.backend.arrive(self, dispatch)
 
     def _told(self, event: backend_events.BackendEvent) -> None:
         if self.open_at_backend:
@@ -71,7 +77,7 @@ class Connection:
 
     def reply(self, dispatch_ids: tuple[int, ...], outcomes: tuple[Outcome, ...]) -> None:
         """Send the replies to dispatches that came over this connection."""
-        if self._network.breaks():
+        if self._risky and self._network.breaks():
             self.reset()
         self._down.send(self._replied, dispatch_ids, outcomes)
 

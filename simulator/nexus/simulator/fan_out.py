@@ -47,16 +47,11 @@ class FanOuts:
     _found: dict[tuple[int, ...], ItemResult] = field(default_factory=dict)
 
     def draw(
-        self, session: SessionName, items: int, rng: random.Random
-    ) -> tuple[ItemResult, ...] | None:
-        """What ``items`` items of a session find; None when nobody asks, see ``plain``."""
-        draws = self.draws.get(session)
-        if draws is None:
-            return None
-        return tuple(self._result(draws, rng) for _ in range(items))
-
-    def plain(self, items: int) -> tuple[ItemResult, ...]:
-        """Results without findings: the same objects each time."""
+        self, draws: tuple[LabelDraw, ...] | None, items: int, rng: random.Random
+    ) -> tuple[ItemResult, ...]:
+        """What ``items`` items find; ``draws`` are their session's, None where nobody asks."""
+        if draws is not None:
+            return tuple(self._result(draws, rng) for _ in range(items))
         results = self._plain.get(items)
         if results is None:
             results = self._plain[items] = (_NOTHING,) * items

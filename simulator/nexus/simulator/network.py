@@ -19,17 +19,18 @@ _BITS_PER_MEGABIT = 1_000_000
 class Lane:
     """One direction between two processes.
 
-    ``plain`` lanes only delay: then order needs no care, which most simulations live on.
+    A ``plain`` lane only delays, by ``delay_us``: order then needs no care. Most simulations live
+    on that, so who sends a great deal looks at it instead of calling ``send``.
     """
 
-    __slots__ = ("_delay_us", "_free_us", "_held", "_last_us", "_network", "_plain", "_world")
+    __slots__ = ("_free_us", "_held", "_last_us", "_network", "_world", "delay_us", "plain")
 
     def __init__(self, network: "Network") -> None:
         """Made by ``Network.lane``."""
         self._network = network
         self._world = network.world
-        self._delay_us = network.settings.delay_us
-        self._plain = network.plain
+        self.delay_us = network.settings.delay_us
+        self.plain = network.plain
         self._held: list[tuple[int, Handler, Arguments]] | None = None
         self._free_us = 0
         self._last_us = 0
@@ -41,15 +42,15 @@ class Lane:
 
     def send(self, handler: Handler, *arguments: object) -> None:
         """Call ``handler`` at the other end when the message is there."""
-        if self._plain:
-            self._world.after(self._delay_us, handler, *arguments)
+        if self.plain:
+            self._world.after(self.delay_us, handler, *arguments)
         else:
             self._carry(0, handler, arguments)
 
     def send_bytes(self, size: int, handler: Handler, *arguments: object) -> None:
         """Send a message that is large enough for its size to matter."""
-        if self._plain:
-            self._world.after(self._delay_us, handler, *arguments)
+        if self.plain:
+            self._world.after(self.delay_us, handler, *arguments)
         else:
             self._carry(size, handler, arguments)
 
@@ -57,7 +58,7 @@ class Lane:
         """Let nothing pass from now on; what is on its way arrives."""
         if self._held is None:
             self._held = []
-            self._plain = False
+            self.plain = False
 
     def restore(self) -> None:
         """Let everything pass again: what was held comes with the next retransmission."""
@@ -65,7 +66,7 @@ class Lane:
         for size, handler, arguments in held or ():
             self._carry(size, handler, arguments, self._network.settings.retransmit_us)
         # A message sent now must not overtake those: order needs care until they are there.
-        self._plain = self._network.plain and not held
+        self.plain = self._network.plain and not held
 
     def _carry(self, size: int, handler: Handler, arguments: Arguments, late_us: int = 0) -> None:
         if self._held is not None:
@@ -74,7 +75,7 @@ class Lane:
         now_us = self._world.now_us
         sent_us = max(now_us, self._free_us) + self._network.transfer_us(size)
         self._free_us = sent_us
-        when_us = sent_us + self._delay_us + self._network.detour_us() + late_us
+        when_us = sent_us + self.delay_us + self._network.detour_us() + late_us
         self._last_us = max(self._last_us, when_us)
         self._world.at(self._last_us, handler, *arguments)
 

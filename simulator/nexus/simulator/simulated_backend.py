@@ -17,7 +17,7 @@ from nexus.simulator.fan_out import FanOuts
 from nexus.simulator.process import Process
 from nexus.simulator.simulated_device import SimulatedDevice
 from nexus.simulator.surroundings import REPORT_US, Surroundings
-from nexus.simulator.wakeup import Wakeup
+from nexus.simulator.wakeup import EngineWakeup
 
 
 class SimulatedBackend(Process):
@@ -37,7 +37,7 @@ class SimulatedBackend(Process):
         super().__init__(around.world, name, incarnation)
         self.device = device
         self.plan_seen = Plan()
-        self.engine = BackendEngine(reply_us=around.network.settings.reserve_us)
+        self.engine = BackendEngine(reply_us=around.network.settings.reserve_us, prepares=False)
         self._store = around.store
         self._to_store = around.network.lane(name, around.store.name)
         self._fan_outs = fan_outs
@@ -47,7 +47,9 @@ class SimulatedBackend(Process):
         self._models: dict[SessionName, ModelName] = {}
         self._catalogue = Catalogue()
         self._profiles: Mapping[ModelName, Profile] = {}
-        self._wakeup = Wakeup(around.world, self._tick)
+        self._arrived = self.engine.arrived
+        self._next_wakeup_us = self.engine.next_wakeup_us
+        self._wakeup = EngineWakeup(around.world, self._next_wakeup_us, self._tick)
 
     def start(self, report_at_us: int) -> None:
         """Begin to report each second."""
@@ -137,9 +139,16 @@ class SimulatedBackend(Process):
         if not self.running:
             self.wait(self.arrive, connection, dispatch)
             return
+        if not connection.open_at_backend:
+            return
         key = DispatchKey(connection.number, dispatch.id)
         self._dispatches[key] = dispatch
-        self.handle(events.Arrived(key, dispatch))
+        effects = self._arrived(key, dispatch, self.world.now_us)
+        if effects:
+            self._perform(effects)
+        wakeup_us = self._next_wakeup_us()
+        if wakeup_us is not None and wakeup_us < self._wakeup.pending_us:
+            self._wakeup.arm(wakeup_us)
 
     def handle(self, event: events.BackendEvent) -> None:
         """Tell the engine, do what it says."""
@@ -149,7 +158,7 @@ class SimulatedBackend(Process):
         effects = self.engine.handle(event, self.world.now_us)
         if effects:
             self._perform(effects)
-        self._wakeup.set(self.engine.next_wakeup_us())
+        self._wakeup.look()
 
     def _tick(self) -> None:
         self.handle(events.Tick())
@@ -226,28 +235,24 @@ class SimulatedBackend(Process):
             self.wait(self._answer, keys, took_us, batch)
             return
         replies: dict[int, tuple[list[int], list[Outcome]]] = {}
-        outcomes: dict[int, Outcome] = {}
+        plain: dict[int, Outcome] = {}
         for key in keys:
             dispatch = self._dispatches.pop(key, None)
             if dispatch is None:
                 continue  # Its connection was lost.
-            number = key.connection
-            if number not in replies:
-                replies[number] = ([], [])
-            ids, outs = replies[number]
-            ids.append(key.dispatch)
-            items = dispatch.items
-            found = self._fan_outs.draw(dispatch.session, items, self._rng)
-            if found is None:
-                outcome = outcomes.get(items)
-                if outcome is None:
-                    plain = self._fan_outs.plain(items)
-                    outcome = Outcome(items=plain, execute_us=took_us, batch=batch)
-                    outcomes[items] = outcome
-            else:
+            reply = replies.get(key.connection)
+            if reply is None:
+                reply = replies[key.connection] = ([], [])
+            items, draws = dispatch.items, self._fan_outs.draws.get(dispatch.session)
+            outcome = plain.get(items) if draws is None else None
+            if outcome is None:
+                found = self._fan_outs.draw(draws, items, self._rng)
                 outcome = Outcome(items=found, execute_us=took_us, batch=batch)
-            outs.append(outcome)
-        for number, (ids, outs) in replies.items():
+                if draws is None:
+                    plain[items] = outcome
+            reply[0].append(key.dispatch)
+            reply[1].append(outcome)
+        for number, (ids, outcomes) in replies.items():
             connection = self._connections.get(number)
             if connection is not None:
-                connection.reply(tuple(ids), tuple(outs))
+                connection.reply(tuple(ids), tuple(outcomes))

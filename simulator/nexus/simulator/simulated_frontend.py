@@ -16,7 +16,7 @@ from nexus.simulator.connection import Connection, PeerConnection
 from nexus.simulator.ledger import Ledger
 from nexus.simulator.process import Process
 from nexus.simulator.surroundings import REPORT_US, Surroundings
-from nexus.simulator.wakeup import Wakeup
+from nexus.simulator.wakeup import EngineWakeup
 
 RECONNECT_MIN_US = 50_000
 RECONNECT_MAX_US = US_PER_S
@@ -66,7 +66,8 @@ class SimulatedFrontend(Process):
         self._to_store = around.network.lane(name, around.store.name)
         self._connecting: set[BackendName] = set()
         self._catalogue = Catalogue()
-        self._wakeup = Wakeup(around.world, self._tick)
+        self._next_wakeup_us = self.engine.next_wakeup_us
+        self._wakeup = EngineWakeup(around.world, self._next_wakeup_us, self._tick)
 
     def start(self, report_at_us: int) -> None:
         """Read what is declared, and begin to report each second."""
@@ -104,7 +105,9 @@ class SimulatedFrontend(Process):
                 self._send(effect.backend, effect.dispatch)
             else:
                 self._perform(effect)
-        self._wakeup.set(self.engine.next_wakeup_us())
+        wakeup_us = self._next_wakeup_us()
+        if wakeup_us is not None and wakeup_us < self._wakeup.pending_us:
+            self._wakeup.arm(wakeup_us)
 
     def _tick(self) -> None:
         self.handle(events.Tick())

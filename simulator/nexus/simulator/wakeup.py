@@ -1,8 +1,11 @@
-"""One pending wake-up of an engine in virtual time; setting it anew replaces the last."""
+"""One pending wake-up in virtual time; setting it anew replaces the last."""
 
+import sys
 from collections.abc import Callable
 
 from nexus.simulator.world import World
+
+NEVER_US = sys.maxsize
 
 
 class Wakeup:
@@ -18,27 +21,65 @@ class Wakeup:
         """Begin with none set."""
         self._world = world
         self._wake = wake
-        self._at_us: int | None = None
-        self._pending_us: int | None = None
+        self._at_us = NEVER_US
+        self._pending_us = NEVER_US
 
     def set(self, at_us: int | None) -> None:
         """Wake at ``at_us``; None: not at all."""
-        self._at_us = at_us
-        if at_us is None:
-            return
-        if self._pending_us is None or at_us < self._pending_us:
-            self._pending_us = at_us
-            self._world.at(at_us, self._fire, at_us)
+        self._at_us = NEVER_US if at_us is None else at_us
+        if self._at_us < self._pending_us:
+            self._pending_us = self._at_us
+            self._world.at(self._at_us, self._fire, self._at_us)
 
     def _fire(self, pending_us: int) -> None:
         if pending_us != self._pending_us:
             return  # An earlier entry took its place.
-        self._pending_us = None
-        at_us = self._at_us
+        self._pending_us = NEVER_US
+        if self._at_us > self._world.now_us:
+            self.set(self._at_us)
+            return
+        self._at_us = NEVER_US
+        self._wake()
+
+
+class EngineWakeup:
+    """Ticks an engine when it wants it, and asks it as seldom as can be.
+
+    ``pending_us`` is when the engine will be asked at the latest, NEVER_US if it will not. Whoever
+    has told the engine something compares and, if the engine now wants a tick sooner, calls
+    ``arm``; a tick that is put off costs nothing until it comes.
+    """
+
+    __slots__ = ("_next_us", "_tick", "_world", "pending_us")
+
+    def __init__(
+        self, world: World, next_us: Callable[[], int | None], tick: Callable[[], None]
+    ) -> None:
+        """``next_us`` is the engine's ``next_wakeup_us``; ``tick`` also looks at it again."""
+        self._world = world
+        self._next_us = next_us
+        self._tick = tick
+        self.pending_us = NEVER_US
+
+    def look(self) -> None:
+        """The engine was told something."""
+        at_us = self._next_us()
+        if at_us is not None and at_us < self.pending_us:
+            self.arm(at_us)
+
+    def arm(self, at_us: int) -> None:
+        """Ask the engine at ``at_us``, which is before ``pending_us``."""
+        self.pending_us = at_us
+        self._world.at(at_us, self._fire, at_us)
+
+    def _fire(self, pending_us: int) -> None:
+        if pending_us != self.pending_us:
+            return
+        self.pending_us = NEVER_US
+        at_us = self._next_us()
         if at_us is None:
             return
         if at_us > self._world.now_us:
-            self.set(at_us)
-            return
-        self._at_us = None
-        self._wake()
+            self.arm(at_us)
+        else:
+            self._tick()
