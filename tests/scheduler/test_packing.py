@@ -9,7 +9,7 @@ from hypothesis import given
 from nexus.core.device import DeviceSpec
 from nexus.core.profile import Profile, linear_profile
 from nexus.scheduler.demand import Demand
-from nexus.scheduler.packing import as_backend_plan, merge, pack_device, residue_node
+from nexus.scheduler.packing import alone_node, as_backend_plan, merge, pack_device
 from tests.scheduler.planning_cases import (
     DEVICE,
     assert_node_feasible,
@@ -60,7 +60,7 @@ def test_packing_is_within_2_percent_of_the_optimum_on_9_sessions() -> None:
 
 def test_packing_places_a_session_whose_requests_are_rarer_than_its_slo() -> None:
     profile = linear_profile("m", "gpu", 1_000, 9_000, 32)
-    node = residue_node(demand_of(profile, slo_us=100_000, rate=0.5), DEVICE)
+    node = alone_node(demand_of(profile, slo_us=100_000, rate=0.5), DEVICE)
     assert (node.batches, node.duty_cycle_us) == ((1,), 90_000)
 
 
@@ -97,7 +97,7 @@ def test_packing_runs_a_batch_as_a_larger_one_where_that_is_faster() -> None:
     other = demand_of(
         Profile(model="n", device="gpu", latencies_us=(5_000,) * 4), slo_us=45_000, rate=50.0
     )
-    merged = merge(residue_node(demand, DEVICE), residue_node(other, DEVICE))
+    merged = merge(alone_node(demand, DEVICE), alone_node(other, DEVICE))
     assert merged is not None
     assert_node_feasible(merged)
     assert 2 not in merged.batches[:1]

@@ -4,7 +4,7 @@ from hypothesis import given
 
 from nexus.core.profile import linear_profile
 from nexus.scheduler.demand import Demand
-from nexus.scheduler.packing import merge, pack_device, residue_node
+from nexus.scheduler.packing import alone_node, merge, pack_device
 from nexus.scheduler.slack import with_slack_spent
 from tests.scheduler.planning_cases import (
     DEVICE,
@@ -26,16 +26,16 @@ def test_slack_keeps_every_node_feasible_and_no_slower(demands: list[Demand]) ->
 def test_slack_lets_two_requests_that_come_together_share_a_batch() -> None:
     """25/s in a cycle of 40 ms is one request on average, and often two."""
     profile = linear_profile("m", "gpu", 750, 7_960, 64)
-    packed = residue_node(demand_of(profile, slo_us=50_000, rate=25), DEVICE)
+    packed = alone_node(demand_of(profile, slo_us=50_000, rate=25), DEVICE)
     assert packed.batches == (1,)
     assert with_slack_spent(packed).batches[0] >= 3
 
 
 def test_slack_goes_to_the_session_that_needs_it_most() -> None:
-    rare = residue_node(
+    rare = alone_node(
         demand_of(linear_profile("rare", "gpu", 750, 7_960, 64), slo_us=60_000, rate=20), DEVICE
     )
-    steady = residue_node(
+    steady = alone_node(
         demand_of(linear_profile("steady", "gpu", 250, 8_410, 64), slo_us=90_000, rate=500), DEVICE
     )
     packed = merge(rare, steady)

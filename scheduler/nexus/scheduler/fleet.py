@@ -39,6 +39,13 @@ class Choice:
         """The rate to cover, headroom included."""
         return self.demands[0].rate
 
+    def on(self, device: DeviceType) -> Demand | None:
+        """The demand on that device type, if the session can use it."""
+        for demand in self.demands:
+            if demand.profile.device == device:
+                return demand
+        return None
+
     def scaled(self, factor: float) -> "Choice":
         """The same choice at a share of its rate."""
         return Choice(tuple(demand.at_rate(demand.rate * factor) for demand in self.demands))
@@ -124,7 +131,8 @@ def covered(nodes: Iterable[Node]) -> dict[SessionName, float]:
     rates: dict[SessionName, float] = {}
     for node in nodes:
         for demand in node.demands:
-            rates[demand.name] = rates.get(demand.name, 0.0) + demand.rate
+            name = demand.session.name
+            rates[name] = rates.get(name, 0.0) + demand.rate
     return rates
 
 

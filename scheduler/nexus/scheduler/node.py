@@ -67,38 +67,33 @@ def saturate(demand: Demand, device: DeviceSpec) -> tuple[list[Node], Demand | N
     count = int(demand.rate / throughput + BATCH_EPSILON)
     left = demand.rate - count * throughput
     residue = demand.at_rate(left) if left > BATCH_EPSILON * throughput else None
-    return [saturated_node(demand, device)] * count, residue
+    whole = [alone_node(demand.at_rate(throughput), device)] * count if count else []
+    return whole, residue
 
 
-def saturated_node(demand: Demand, device: DeviceSpec) -> Node:
-    """A device that does nothing but this session, as much of it as it can."""
-    return Node(
-        device=device,
-        demands=(demand.at_rate(demand.throughput),),
-        batches=(demand.batch,),
-        duty_cycle_us=demand.profile.latency_us(demand.batch),
-        occupancy_min=1.0,
-    )
+def alone(demand: Demand) -> tuple[int, int]:
+    """The batch size and duty cycle of a demand on a device of its own.
 
-
-def residue_node(residue: Demand, device: DeviceSpec) -> Node:
-    """A device for a residue alone, at the batch size that occupies least of it."""
-    batch, duty_cycle_us = residue.table.alone(residue.rate, residue.budget_us)
-    assert batch, f"{residue.name}: a residue below T always fits a device"
-    return Node(
-        device=device,
-        demands=(residue,),
-        batches=(batch,),
-        duty_cycle_us=duty_cycle_us,
-        occupancy_min=residue.profile.latencies_us[batch - 1] / duty_cycle_us,
-    )
+    That which occupies least of it, or, where the rate is more than a device can do, most of it.
+    """
+    if demand.rate >= demand.throughput * (1 - BATCH_EPSILON):
+        return demand.batch, demand.profile.latency_us(demand.batch)
+    batch, cycle_us = demand.table.alone(demand.rate, demand.budget_us)
+    assert batch, f"{demand.name}: a residue below T always fits a device"
+    return batch, cycle_us
 
 
 def alone_node(demand: Demand, device: DeviceSpec) -> Node:
     """The demand on a device of its own, at most as much of it as one device does."""
-    if demand.rate >= demand.throughput * (1 - BATCH_EPSILON):
-        return saturated_node(demand, device)
-    return residue_node(demand, device)
+    batch, duty_cycle_us = alone(demand)
+    throughput = demand.throughput
+    return Node(
+        device=device,
+        demands=(demand if demand.rate <= throughput else demand.at_rate(throughput),),
+        batches=(batch,),
+        duty_cycle_us=duty_cycle_us,
+        occupancy_min=demand.profile.latencies_us[batch - 1] / duty_cycle_us,
+    )
 
 
 def fit(
@@ -133,11 +128,13 @@ def together(
     The duty cycle is the shortest of what each would have alone; if that does not do, ``cycle_us``,
     a cycle in which they have been together before.
     """
-    singles = [alone_node(demand, device) for demand in demands]
     if not memory_fits(demands, device):
         return None
-    occupancy_min = sum(single.occupancy_min for single in singles)
-    shortest_us = min(single.duty_cycle_us for single in singles)
+    shortest_us, occupancy_min = demands[0].budget_us, 0.0
+    for demand in demands:
+        batch, alone_us = alone(demand)
+        occupancy_min += demand.profile.latencies_us[batch - 1] / alone_us
+        shortest_us = min(shortest_us, alone_us)
     node = fit(demands, shortest_us, device, occupancy_min)
     if node is None and cycle_us is not None:
         node = fit(demands, cycle_us, device, occupancy_min)

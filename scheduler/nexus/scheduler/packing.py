@@ -10,12 +10,12 @@ from nexus.core.device import DeviceSpec
 from nexus.scheduler.demand import Demand
 from nexus.scheduler.node import (
     Node,
+    alone_node,
     as_backend_plan,
     fit,
     memory_bytes,
     memory_fits,
     merge,
-    residue_node,
     saturate,
 )
 from nexus.scheduler.open_nodes import OpenNodes
@@ -23,6 +23,7 @@ from nexus.scheduler.thinning import thinned
 
 __all__ = [
     "Node",
+    "alone_node",
     "as_backend_plan",
     "fit",
     "memory_bytes",
@@ -30,7 +31,6 @@ __all__ = [
     "merge",
     "pack_device",
     "pack_residues",
-    "residue_node",
     "saturate",
 ]
 
@@ -52,7 +52,7 @@ def pack_residues(
     is kept: neighbours in that order lose least by a common cycle, and large problems live on that.
     Then, with ``divide``, sessions are divided between nodes where that saves one (thinning.py).
     """
-    alone = [residue_node(residue, device) for residue in residues]
+    alone = [alone_node(residue, device) for residue in residues]
     if not search:
         return _best_fit(_by_occupancy(alone), opened)
     nodes = _best_fit(sorted(alone, key=lambda node: node.duty_cycle_us), opened)

@@ -25,8 +25,8 @@ from nexus.scheduler.crowding import crowd
 from nexus.scheduler.demand import Demand, infeasible_reason, make_demand
 from nexus.scheduler.fleet import Choice, covered
 from nexus.scheduler.packing import Node, memory_fits
-from nexus.scheduler.pool_size import PoolRules
-from nexus.scheduler.pooling import PlannedPool, load_of
+from nexus.scheduler.pool_size import PoolRules, load_of
+from nexus.scheduler.pooling import PlannedPool
 from nexus.scheduler.settings import DEFAULT_HEADROOM, PlannerSettings
 from nexus.scheduler.slack import with_slack_spent
 from nexus.scheduler.split import Split, split_query
@@ -101,13 +101,13 @@ def make_plan(
     """
     loads, infeasible, budgets = _all_loads(workload, settings, splits or {})
     candidates: list[Candidate] = []
+    rules = _rules(settings)
     for load in loads:
-        candidate = _candidate(load, workload, settings)
+        candidate = _candidate(load, workload, settings, rules.pools)
         if isinstance(candidate, Infeasible):
             infeasible.append(candidate)
         else:
             candidates.append(candidate)
-    rules = _rules(settings)
     fresh = partial(allocate, candidates, workload.devices, rules, previous)
     if choose is not None and previous:
         allocation = choose(keep(candidates, workload.devices, rules, previous), fresh)
@@ -238,12 +238,11 @@ def _rules(settings: PlannerSettings) -> Rules:
 
 
 def _candidate(
-    load: SessionLoad, workload: Workload, settings: PlannerSettings
+    load: SessionLoad, workload: Workload, settings: PlannerSettings, rules: PoolRules | None
 ) -> Candidate | Infeasible:
     """What each device type can do for the session, alone or in a pool."""
     session = load.session
     rate = max(load.rate, settings.rate_min)
-    rules = _rules(settings).pools
     own, pooled, reasons = [], [], []
     for device in workload.devices:
         demand, reason = _demand(session, rate, device, workload, settings)

@@ -79,34 +79,30 @@ def _unchanged(demand: Demand, placement: Placement) -> bool:
 def _shares(
     previous: Sequence[BackendPlan], choices: Mapping[SessionName, Choice]
 ) -> list[tuple[Demand, ...]]:
-    """What each previous backend should now do of each of its sessions."""
-    rates: dict[tuple[int, SessionName], Demand] = {}
+    """What each previous backend should now do of each of its sessions, in the plan's order."""
     hosts: dict[SessionName, list[tuple[float, int, Demand]]] = {}
     for index, plan in enumerate(previous):
         for placement in plan.placements:
-            demand = _on_device(choices.get(placement.session), plan.device)
+            choice = choices.get(placement.session)
+            demand = choice.on(plan.device) if choice is not None else None
             if demand is not None and placement.rate > 0:
-                hosts.setdefault(demand.name, []).append((-placement.rate, index, demand))
+                hosts.setdefault(placement.session, []).append((-placement.rate, index, demand))
+    shares: list[dict[SessionName, Demand]] = [{} for _ in previous]
     for name, entries in hosts.items():
         left = choices[name].rate
         entries.sort(key=lambda entry: entry[:2])
-        for position, (_, index, demand) in enumerate(entries):
+        for position, (rate, index, demand) in enumerate(entries):
             dedicated = len(previous[index].placements) == 1
             last = position == len(entries) - 1
-            most = demand.throughput if dedicated else -entries[position][0]
+            most = demand.throughput if dedicated else -rate
             share = left if last and not dedicated else min(left, most)
             if share > BATCH_EPSILON * demand.rate:
-                rates[index, name] = demand.at_rate(share)
+                shares[index][name] = demand if share == demand.rate else demand.at_rate(share)
                 left -= share
     return [
-        tuple(rates[index, p.session] for p in plan.placements if (index, p.session) in rates)
-        for index, plan in enumerate(previous)
+        tuple(mine[p.session] for p in plan.placements if p.session in mine)
+        for plan, mine in zip(previous, shares, strict=True)
     ]
-
-
-def _on_device(choice: Choice | None, device: str) -> Demand | None:
-    demands = choice.demands if choice is not None else ()
-    return next((demand for demand in demands if demand.profile.device == device), None)
 
 
 def _refit(demands: tuple[Demand, ...], device: DeviceSpec, cycle_us: int) -> Node | None:
