@@ -1,5 +1,6 @@
 """Deferred batches: when they start, which goes first, and that none starts late by choice."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,8 @@ from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.dispatch_queue import Queued
 from nexus.backend.duty_cycle import Choice, Turn, choose, window
 from nexus.backend.early_drop import LatencyTable
-from nexus.backend.events import ConnectionLost, SayStarted, Watched
+from nexus.backend.engine import BackendEngine
+from nexus.backend.events import ConnectionLost, Drain, SayStarted, Watched
 from nexus.core.plan import Placement
 from nexus.core.profile import linear_profile
 from tests.backend.virtual_backend import VirtualBackend, placement_of
@@ -168,3 +170,83 @@ def test_engine_forgets_watchers_that_are_gone(world: VirtualBackend) -> None:
     world.run_until(100_000)
     assert len(world.batches) == 1
     assert world.said == []
+
+
+def test_engine_waits_for_nothing_while_it_drains(world: VirtualBackend) -> None:
+    world.plan(pooled(placement_of(FAST, 100_000, 4)))
+    key = world.arrive(1, "fast@100ms", 100_000)
+    world.run_until(10)
+    world.tell(Drain())
+    world.run_until(100_000)
+    assert world.ends_us == {key: 10_010}
+    assert world.drained_at_us == 10_010
+
+
+def test_engine_starts_before_its_time_where_ticks_come_late() -> None:
+    world = VirtualBackend({"fast": FAST}, engine=BackendEngine(reply_us=0, early_us=2_000))
+    world.plan(pooled(placement_of(FAST, 100_000, 4)))
+    world.arrive(1, "fast@100ms", 100_000)
+    world.run_until(0)
+    assert world.engine.next_wakeup_us() == 100_000 - 11_000 - 2_000
+
+
+def test_engine_saves_a_lone_head_from_the_dispatch_that_cannot_join_it() -> None:
+    """On an idle device waiting was a choice: it was not behind, so no batch is too small."""
+    world = VirtualBackend({"fast": FAST})
+    world.plan(pooled(placement_of(FAST, 100_000, 8)))
+    first = world.arrive(1, "fast@100ms", 100_000)
+    world.run_until(88_500)
+    second = world.arrive(2, "fast@100ms", 188_500, items=5)
+    world.run_until(200_000)
+    assert world.rejected == {}
+    assert world.ends_us[first] == 98_500
+    assert world.ends_us[second] <= 188_500
+
+
+POOLED_FAST = pooled(placement_of(FAST, 100_000, 4))
+POOLED_SLOW = pooled(placement_of(SLOW, 400_000, 5))
+LOCAL_FAST = placement_of(FAST, 150_000, 2, session="local")
+
+
+@given(st.integers(0, 10**6), st.booleans(), st.integers(2, 30))
+def test_engine_is_idle_only_while_nothing_must_start(
+    seed: int, prepares: bool, mean_gap_ms: int
+) -> None:
+    """No local dispatch ever waits on an idle device, no pooled one beyond its latest start."""
+    chance = random.Random(seed)
+    engine = BackendEngine(reply_us=0, prepares=prepares)
+    world = VirtualBackend({"fast": FAST, "slow": SLOW}, engine=engine)
+    placements = (POOLED_FAST, POOLED_SLOW, LOCAL_FAST)
+    world.plan(*placements)
+    deadlines_us: dict[str, dict[DispatchKey, int]] = {p.session: {} for p in placements}
+    for number in range(60):
+        world.run_until(world.now_us + round(chance.expovariate(1 / (1_000 * mean_gap_ms))))
+        placement = chance.choice(placements)
+        deadline_us = world.now_us + round(placement.slo_us * chance.uniform(0.5, 1))
+        key = world.arrive(number, placement.session, deadline_us)
+        deadlines_us[placement.session][key] = deadline_us
+        world.run_until(world.now_us)
+        if world.idle:
+            for one in placements:
+                _require_nothing_late(world, one, deadlines_us[one.session])
+    world.run_until(world.now_us + 1_000_000)
+    assert all(
+        ended_us <= deadlines[key]
+        for deadlines in deadlines_us.values()
+        for key, ended_us in world.ends_us.items()
+        if key in deadlines
+    )
+
+
+def _require_nothing_late(
+    world: VirtualBackend, placement: Placement, deadlines_us: dict[DispatchKey, int]
+) -> None:
+    gone = world.ends_us.keys() | world.rejected.keys()
+    waiting = [deadline_us for key, deadline_us in deadlines_us.items() if key not in gone]
+    if not waiting:
+        return
+    assert placement.pool is not None
+    latest_us = min(waiting) - world.profiles[placement.model].latency_us(len(waiting))
+    wakeup_us = world.engine.next_wakeup_us()
+    assert wakeup_us is not None
+    assert world.now_us < wakeup_us <= latest_us

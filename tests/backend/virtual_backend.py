@@ -61,6 +61,11 @@ class VirtualBackend:
     _pending: list[tuple[int, int, BackendEvent]] = field(default_factory=list)
     _sequence: int = 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether no batch is on the device."""
+        return not self.batches or self.ends_us[self.batches[-1].keys[0]] <= self.now_us
+
     def plan(self, *placements: Placement, version: int = 1) -> None:
         """Publish a plan of these placements."""
         cycle_us = sum(placement.latency_us for placement in placements) or 1
