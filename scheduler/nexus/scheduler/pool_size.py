@@ -18,9 +18,9 @@ keep free the headroom of the settings.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from nexus.core.units import US_PER_S
+from nexus.scheduler.batch_table import BatchTable
 from nexus.scheduler.demand import Demand
 from nexus.scheduler.settings import POOL_DEVICES_MIN, PoolSettings
 
@@ -92,24 +92,33 @@ class _Waits:
     least_us: float
 
 
-def smallest_fit(demands: Sequence[Demand], rules: PoolRules, size_max: int) -> PoolFit | None:
+def load_of(demand: Demand, rules: PoolRules) -> float | None:
+    """The devices a session keeps busy in a pool without end; None: its SLO has no room for one."""
+    gathered = _gathered(demand, 1.0, 0.0, rules)
+    return gathered.rate * gathered.work_us / US_PER_S if gathered is not None else None
+
+
+def smallest_fit(
+    demands: Sequence[Demand], rules: PoolRules, size_max: int, size_min: int = POOL_DEVICES_MIN
+) -> PoolFit | None:
     """The demands on as few devices as serve them; None when ``size_max`` do not.
 
-    More devices need less of each (larger batches, less chance), so the search may bisect.
+    More devices need less of each (larger batches, less chance), so the search may bisect; it
+    begins at ``size_min``, and fewer than that must not do.
     """
-    low = POOL_DEVICES_MIN
-    most = fit_on(demands, size_max, rules) if size_max >= low else None
-    if most is None or most.needed > size_max:
-        return None
-    low, best = max(low, math.ceil(most.busy)), most
-    while low < best.size:
-        middle = (low + best.size) // 2 if best.size - low > 1 else low
-        middle = min(middle, max(low, math.ceil(best.needed)))
-        fit = fit_on(demands, middle, rules)
-        if fit is not None and fit.needed <= middle:
-            best = fit
+    low, high, best = size_min, size_max, None
+    size = low
+    while low <= high:
+        fit = fit_on(demands, size, rules)
+        if fit is not None and fit.needed <= size:
+            best, high = fit, size - 1
         else:
-            low = middle + 1
+            low = size + 1
+        if best is not None:
+            size = (low + high) // 2
+        else:
+            guess = math.ceil(fit.needed) if fit is not None else 2 * size
+            size = min(max(guess, low), high)
     return best
 
 
@@ -194,44 +203,39 @@ def _erlang_c(busy: float, size: int) -> float:
 
 def _gathered(demand: Demand, factor: float, wait_us: float, rules: PoolRules) -> _Gathered | None:
     """The mean batch with (b - 1) / rate + factor * l(b) + wait <= budget; None: not even one."""
-    latencies_us = demand.profile.latencies_us
+    table, rate = demand.table, demand.rate
     left_us = demand.budget_us - rules.ask_us - wait_us
-    gap_us = US_PER_S / demand.rate
-    batch = _largest(demand, left_us, gap_us, factor)
-    if not batch:
+    gap_us = US_PER_S / rate
+    count = _gathered_in_time(table, left_us, gap_us, factor)
+    if not count:
         return None
-    best = _most_efficient(latencies_us)[batch]
-    if best < batch or batch == demand.batch_limit:
-        return _Gathered(best, latencies_us[best - 1], demand.rate)
-    step_us = latencies_us[batch] - latencies_us[batch - 1]
-    spare_us = left_us - (batch - 1) * gap_us - factor * latencies_us[batch - 1]
-    part = min(0.99, max(0.0, spare_us / max(gap_us + factor * step_us, 1.0)))
-    return _Gathered(batch + part, latencies_us[batch - 1] + part * step_us, demand.rate)
+    last = count - 1
+    best = table.best[last]
+    batch, latency_us = table.useful[best], table.latencies_us[best]
+    if best < last or count == len(table.useful):
+        return _Gathered(batch, latency_us, rate)
+    more, longer_us = table.useful[count] - batch, table.latencies_us[count] - latency_us
+    spare_us = left_us - (batch - 1) * gap_us - factor * latency_us
+    part = min(spare_us / (more * gap_us + factor * longer_us), 1.0)
+    return _Gathered(batch + part * more, latency_us + part * longer_us, rate)
 
 
 def _target(demand: Demand, wait_us: float, rules: PoolRules) -> int:
     """The batch to fill. Backends defer, so a larger one costs nothing while arrivals lag."""
     left_us = demand.budget_us - rules.ask_us - wait_us
-    batch = _largest(demand, left_us, TARGET_GATHER * US_PER_S / demand.rate, 1.0) or 1
-    return _most_efficient(demand.profile.latencies_us)[batch]
+    gap_us = TARGET_GATHER * US_PER_S / demand.rate
+    count = _gathered_in_time(demand.table, left_us, gap_us, 1.0) or 1
+    return demand.table.useful[demand.table.best[count - 1]]
 
 
-def _largest(demand: Demand, left_us: float, gap_us: float, factor: float) -> int:
-    """The largest b with (b - 1) * gap + factor * l(b) <= left; 0 when there is none."""
-    latencies_us = demand.profile.latencies_us
-    top = min(demand.batch_limit, 1 + int(max(0.0, left_us) / gap_us))
-    for batch in range(top, 0, -1):
-        if (batch - 1) * gap_us + factor * latencies_us[batch - 1] <= left_us:
-            return batch
-    return 0
-
-
-@lru_cache(maxsize=4096)
-def _most_efficient(latencies_us: tuple[int, ...]) -> tuple[int, ...]:
-    """For every batch size, the one up to it with the best throughput; entry 0 is unused."""
-    best = [0, 1]
-    for batch in range(2, len(latencies_us) + 1):
-        before = best[-1]
-        better = latencies_us[batch - 1] * before <= latencies_us[before - 1] * batch
-        best.append(batch if better else before)
-    return tuple(best)
+def _gathered_in_time(table: BatchTable, left_us: float, gap_us: float, factor: float) -> int:
+    """How many of the useful batch sizes have (b - 1) * gap + factor * l(b) <= left."""
+    useful, latencies_us = table.useful, table.latencies_us
+    low, high = 0, len(useful)
+    while low < high:
+        middle = (low + high) // 2
+        if (useful[middle] - 1) * gap_us + factor * latencies_us[middle] <= left_us:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -7,14 +7,16 @@ to itself, and small ones move into the room it leaves. A pool stays only where 
 would need more devices of their own (price and type are the same, so devices are what counts).
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nexus.core.device import DeviceSpec
 from nexus.core.names import PoolName, SessionName
 from nexus.scheduler.demand import Demand
 from nexus.scheduler.packing import Node, memory_fits, pack_device
-from nexus.scheduler.pool_size import PoolFit, PoolRules, fit_on, smallest_fit
+from nexus.scheduler.pool_size import PoolFit, PoolRules, fit_on, load_of, smallest_fit
+from nexus.scheduler.settings import POOL_DEVICES_MIN
 
 DEVICES_LIMIT = 4096
 """The largest pool there can be: one owner must see every request of it."""
@@ -80,7 +82,7 @@ def form_pools(demands: Sequence[Demand], device: DeviceSpec, rules: PoolRules) 
         key=lambda demand: (demand.budget_us, demand.name),
     )
     if not rules.settings.shared:
-        return _apart(candidates, rules)
+        return _apart(candidates, loads, rules)
     shares = ALONE_FROM if len(candidates) <= SWEEP_MAX else ALONE_FROM[:1]
     attempts = [
         _formed(candidates, loads, share * rules.settings.devices_max, device, rules)
@@ -91,20 +93,31 @@ def form_pools(demands: Sequence[Demand], device: DeviceSpec, rules: PoolRules) 
 
 def _formed(
     candidates: Sequence[Demand],
-    loads: dict[SessionName, float],
+    loads: Mapping[SessionName, float],
     alone_from: float,
     device: DeviceSpec,
     rules: PoolRules,
 ) -> list[PoolFit]:
     """Sessions of at least ``alone_from`` devices apart, the others in their room or in groups."""
-    pools = _apart([d for d in candidates if loads[d.name] >= alone_from], rules)
+    pools = _apart([d for d in candidates if loads[d.name] >= alone_from], loads, rules)
     small = [demand for demand in candidates if loads[demand.name] < alone_from]
     pools, small = adopted(pools, small, device, rules)
     return pools + _grouped(small, loads, device, rules)
 
 
-def _apart(demands: Sequence[Demand], rules: PoolRules) -> list[PoolFit]:
-    return [fit for demand in demands if (fit := smallest_fit((demand,), rules, DEVICES_LIMIT))]
+def _apart(
+    demands: Sequence[Demand], loads: Mapping[SessionName, float], rules: PoolRules
+) -> list[PoolFit]:
+    fits = (
+        smallest_fit((demand,), rules, DEVICES_LIMIT, _least(loads[demand.name]))
+        for demand in demands
+    )
+    return [fit for fit in fits if fit is not None]
+
+
+def _least(load: float) -> int:
+    """Fewer devices than that cannot carry the load."""
+    return max(POOL_DEVICES_MIN, math.ceil(load))
 
 
 def adopted(
@@ -165,14 +178,11 @@ def named(
     )
 
 
-def load_of(demand: Demand, rules: PoolRules) -> float | None:
-    """The devices a session keeps busy in a large pool; None where it is too tight even there."""
-    fit = fit_on((demand,), rules.settings.devices_max, rules)
-    return fit.busy if fit is not None else None
-
-
 def _grouped(
-    demands: Sequence[Demand], loads: dict[SessionName, float], device: DeviceSpec, rules: PoolRules
+    demands: Sequence[Demand],
+    loads: Mapping[SessionName, float],
+    device: DeviceSpec,
+    rules: PoolRules,
 ) -> list[PoolFit]:
     """Cut the demands, in their order, into groups that waste little."""
     pools: list[PoolFit] = []
@@ -180,10 +190,11 @@ def _grouped(
     while start < len(demands):
         best: tuple[float, int, PoolFit] | None = None
         for end in _ends(demands, start, loads, device, rules):
-            fit = smallest_fit(demands[start:end], rules, 2 * rules.settings.devices_max)
+            load = sum(loads[demand.name] for demand in demands[start:end])
+            fit = smallest_fit(demands[start:end], rules, 2 * _least(load), _least(load))
             if fit is None:
                 break
-            waste = fit.size / sum(loads[demand.name] for demand in demands[start:end])
+            waste = fit.size / load
             if best is None or waste <= best[0]:
                 best = (waste, end, fit)
         if best is None:
@@ -197,7 +208,7 @@ def _grouped(
 def _ends(
     demands: Sequence[Demand],
     start: int,
-    loads: dict[SessionName, float],
+    loads: Mapping[SessionName, float],
     device: DeviceSpec,
     rules: PoolRules,
 ) -> list[int]:
@@ -240,7 +251,7 @@ def _roomy(
         members = (*pools[index].demands, demand)
         if not memory_fits(members, device):
             continue
-        fit = smallest_fit(members, rules, pools[index].size)
-        if fit is not None:
+        fit = fit_on(members, pools[index].size, rules)
+        if fit is not None and fit.needed <= fit.size:
             return index, fit
     return None
