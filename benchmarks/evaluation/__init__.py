@@ -1,0 +1,1 @@
+"""The evaluation: what is promised, what was measured, in one command (see ``__main__``)."""

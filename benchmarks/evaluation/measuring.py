@@ -1,0 +1,180 @@
+"""One measurement: a run of a scenario under a policy, or the highest rate that it keeps.
+
+Runs in worker processes: what goes in and comes out is plain data.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from benchmarks.evaluation.effort import Effort
+from nexus.core.units import US_PER_S, s_from_us
+from nexus.scheduler.scenario import Scenario
+from nexus.simulator.baselines.registry import BASELINES, simulate_baseline
+from nexus.simulator.policies import simulate_policy
+from nexus.simulator.report import GOOD_FRACTION_MIN, SimulationReport
+from nexus.simulator.simulated_cluster import SimulationSettings
+from nexus.simulator.simulation import SETTLE_US
+
+WARM_UP_US = US_PER_S // 2
+"""Arrivals that are not counted: queues are empty when they begin."""
+DURATION_S_MIN, DURATION_S_MAX = 2.0, 60.0
+SLOS_MIN = 20
+"""A run lasts at least this many times the longest SLO."""
+FACTOR_MIN, FACTOR_MAX = 0.05, 1.2
+"""A search is between these shares of the rates given: give it rates near the possible."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A scenario under a policy. ``partial_answers``: see ``simulate_baseline``."""
+
+    scenario: Scenario
+    policy: str
+    partial_answers: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What came of one run, in requests per second and shares; lists are by second.
+
+    ``error`` says why there is nothing else.
+    """
+
+    offered: float = 0.0
+    goodput: float = 0.0
+    bad_fraction: float = 1.0
+    worst: float = 0.0
+    devices_used: float = 0.0
+    lower_bound: float = 0.0
+    mean_batch: float = 0.0
+    requests: int = 0
+    wall_s: float = 0.0
+    offered_by_second: tuple[int, ...] = ()
+    good_by_second: tuple[int, ...] = ()
+    goods: tuple[float, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """The largest factor on the rates at which 99 % of every session was in time, at all seeds.
+
+    ``goodput`` (requests/s) is the mean of the seeds there. A factor of 0 did not hold anywhere.
+    """
+
+    factor: float = 0.0
+    goodput: float = 0.0
+    run: Run | None = None
+    error: str = ""
+
+
+def run_case(case: Case, seed: int | None = None) -> Run:
+    """Run the case once for as long as its scenario says; failures are in ``error``."""
+    try:
+        return _as_run(_simulate(case, case.scenario.seed if seed is None else seed))
+    except Exception as error:  # noqa: BLE001 - one failed case must not end the evaluation
+        return Run(error=f"{type(error).__name__}: {error}")
+
+
+def find_capacity(case: Case, effort: Effort) -> Capacity:
+    """Search the highest rate that the case keeps; failures are in ``error``."""
+    try:
+        return _search(case, effort)
+    except Exception as error:  # noqa: BLE001 - one failed case must not end the evaluation
+        return Capacity(error=f"{type(error).__name__}: {error}")
+
+
+def lasting(scenario: Scenario, requests: int) -> Scenario:
+    """The scenario for as long as ``requests`` take to come, within limits."""
+    rate = sum(e.rate for e in scenario.sessions) + sum(e.rate for e in scenario.queries)
+    slos_us = [e.session.slo_us for e in scenario.sessions]
+    slos_us += [e.query.slo_us for e in scenario.queries]
+    least_s = max(DURATION_S_MIN, SLOS_MIN * s_from_us(max(slos_us)))
+    wanted_s = max(least_s, min(DURATION_S_MAX, requests / rate))
+    return replace(scenario, duration_us=round(wanted_s * US_PER_S) + WARM_UP_US)
+
+
+def _search(case: Case, effort: Effort) -> Capacity:
+    def holds(factor: float, requests: int, seed: int) -> Run | None:
+        scaled = lasting(case.scenario.scaled(factor), requests)
+        run = _as_run(_simulate(replace(case, scenario=scaled), seed))
+        return run if run.requests and run.worst >= GOOD_FRACTION_MIN else None
+
+    def holds_briefly(factor: float) -> bool:
+        return holds(factor, effort.short, effort.seeds[0]) is not None
+
+    def holds_at_all_seeds(factor: float) -> list[Run]:
+        runs: list[Run] = []
+        for seed in effort.seeds:
+            run = holds(factor, effort.long, seed)
+            if run is None:
+                return []
+            runs.append(run)
+        return runs
+
+    low, high = narrowed(holds_briefly, FACTOR_MIN, FACTOR_MAX, effort.coarse)
+    factor, runs = _decided(holds_at_all_seeds, math.sqrt(low * high), effort.fine)
+    if not runs:
+        return Capacity()
+    goodput = sum(run.goodput for run in runs) / len(runs)
+    return Capacity(factor=factor, goodput=goodput, run=runs[0])
+
+
+def narrowed(
+    holds: Callable[[float], bool], low: float, high: float, ratio: float
+) -> tuple[float, float]:
+    """Bisect on the logarithm until high / low <= ratio; ``low`` is taken to hold, ``high`` not."""
+    while high / low > ratio:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low, high
+
+
+def _decided(
+    runs_at: Callable[[float], list[Run]], start: float, step: float
+) -> tuple[float, list[Run]]:
+    """The last factor on a ladder from ``start`` that holds, upwards or downwards."""
+    factor, runs = start, runs_at(start)
+    if runs:
+        while factor < FACTOR_MAX and (better := runs_at(factor * step)):
+            factor, runs = factor * step, better
+        return factor, runs
+    while factor > FACTOR_MIN and not runs:
+        factor /= step
+        runs = runs_at(factor)
+    return factor, runs
+
+
+def _simulate(case: Case, seed: int) -> SimulationReport:
+    settings = SimulationSettings(seed=seed, warmup_us=SETTLE_US + WARM_UP_US)
+    if case.policy in BASELINES:
+        return simulate_baseline(
+            case.scenario, case.policy, settings, partial_answers=case.partial_answers
+        )
+    return simulate_policy(case.scenario, case.policy, settings)
+
+
+def _as_run(report: SimulationReport) -> Run:
+    accounts = report.accounts.values()
+    return Run(
+        offered=report.requests / s_from_us(report.simulated_us),
+        goodput=report.goodput,
+        bad_fraction=report.bad_fraction,
+        worst=report.worst,
+        devices_used=report.devices_used,
+        lower_bound=sum(report.lower_bound.values()),
+        mean_batch=report.mean_batch(),
+        requests=report.requests,
+        wall_s=report.wall_s,
+        offered_by_second=_summed([account.offered_by_second for account in accounts]),
+        good_by_second=_summed([account.good_by_second for account in accounts]),
+        goods=tuple(account.good_fraction for account in accounts),
+    )
+
+
+def _summed(lists: list[list[int]]) -> tuple[int, ...]:
+    length = max((len(values) for values in lists), default=0)
+    return tuple(
+        sum(values[second] for values in lists if second < len(values)) for second in range(length)
+    )
