@@ -5,8 +5,8 @@ for every session that is new to it. Nodes of a re-plan that kept their sessions
 where they are; the others are assigned at the least total cost, or nearly so where there are many.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from nexus.core.cluster import BackendStatus
@@ -76,32 +76,62 @@ def place(nodes: Sequence[Node], hosts: Sequence[Host]) -> Placed:
     """Name a backend for every node; there must be a host for each node of every device type."""
     backends: list[BackendPlan] = []
     movement_us = 0.0
+    needs = {id(node): Needs.of(node) for node in nodes}
+    plans = {key: as_backend_plan(need.node) for key, need in needs.items()}
     for device in dict.fromkeys(node.device.type for node in nodes):
         mine = [node for node in nodes if node.device.type == device]
         free = [host for host in hosts if host.device == device]
-        for node, host in zip(mine, _placed(mine, free), strict=True):
-            backends.append(as_backend_plan(node, host.name))
-            movement_us += _cost_us(node, host)
+        assert len(mine) <= len(free), (len(mine), len(free))
+        found = _placed([needs[id(node)] for node in mine], free)
+        for node, host in zip(mine, found, strict=True):
+            backends.append(replace(plans[id(node)], backend=host.name))
+            movement_us += needs[id(node)].cost_us(host)
     return Placed(tuple(sorted(backends, key=lambda plan: plan.backend)), movement_us)
 
 
-def _placed(nodes: Sequence[Node], hosts: Sequence[Host]) -> list[Host]:
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a node needs of its host. All members of a pool are the same node, and need the same."""
+
+    node: Node
+    load_us: Mapping[ModelName, int]
+    sessions: frozenset[SessionName]
+
+    @classmethod
+    def of(cls, node: Node) -> "Needs":
+        """The needs of a node."""
+        return cls(
+            node,
+            {d.session.model: d.profile.load_us or LOAD_US_UNKNOWN for d in node.demands},
+            frozenset(demand.session.name for demand in node.demands),
+        )
+
+    def cost_us(self, host: Host) -> float:
+        """What the node costs there; see the module docstring."""
+        if self.sessions == host.sessions and not host.failed:
+            return 0.0
+        cost_us: float = SESSION_MOVE_US * len(self.sessions - host.sessions)
+        cost_us += FAILED_US * len(self.sessions & host.failed)
+        models = host.models
+        return cost_us + sum(us for model, us in self.load_us.items() if model not in models)
+
+
+def _placed(nodes: Sequence[Needs], hosts: Sequence[Host]) -> list[Host]:
     """The host of each node."""
-    found: dict[int, Host] = _unmoved(nodes, hosts)
+    found = _unmoved(nodes, hosts)
     taken = {host.name for host in found.values()}
     rows = [index for index in range(len(nodes)) if index not in found]
     free = [host for host in hosts if host.name not in taken]
     moving = [nodes[index] for index in rows]
-    assert len(rows) <= len(free), (len(nodes), len(hosts))
     if is_small(len(rows), len(free)):
-        columns = assign([[_cost_us(node, host) for host in free] for node in moving])
+        columns = assign([[node.cost_us(host) for host in free] for node in moving])
     else:
         columns = _assigned_greedily(moving, free)
     found |= {index: free[column] for index, column in zip(rows, columns, strict=True)}
     return [found[index] for index in range(len(nodes))]
 
 
-def _unmoved(nodes: Sequence[Node], hosts: Sequence[Host]) -> dict[int, Host]:
+def _unmoved(nodes: Sequence[Needs], hosts: Sequence[Host]) -> dict[int, Host]:
     """The nodes whose very sessions a backend serves already; they cost nothing there."""
     serving: dict[frozenset[SessionName], list[Host]] = {}
     for host in reversed(hosts):
@@ -109,49 +139,45 @@ def _unmoved(nodes: Sequence[Node], hosts: Sequence[Host]) -> dict[int, Host]:
             serving.setdefault(host.sessions, []).append(host)
     found = {}
     for index, node in enumerate(nodes):
-        same = serving.get(frozenset(demand.session.name for demand in node.demands))
-        if same and _cost_us(node, same[-1]) == 0:
+        same = serving.get(node.sessions)
+        if same and node.cost_us(same[-1]) == 0:
             found[index] = same.pop()
     return found
 
 
-def _assigned_greedily(nodes: Sequence[Node], hosts: Sequence[Host]) -> list[int]:
+def _assigned_greedily(nodes: Sequence[Needs], hosts: Sequence[Host]) -> list[int]:
     """The host of each node: shared sessions first, then shared models, then whoever is left."""
-    columns: dict[int, int] = {}
-    by_session = _index((column, host.sessions) for column, host in enumerate(hosts))
-    wanted = [tuple(demand.session.name for demand in node.demands) for node in nodes]
-    columns |= _round(nodes, hosts, columns, by_session, wanted)
+    by_session = _index(enumerate(host.sessions for host in hosts))
+    columns = _round(dict(enumerate(nodes)), hosts, by_session, lambda node: node.sessions)
     taken = set(columns.values())
     by_model = _index((c, host.models) for c, host in enumerate(hosts) if c not in taken)
-    models = [tuple(demand.session.model for demand in node.demands) for node in nodes]
-    columns |= _round(nodes, hosts, columns, by_model, models)
+    rest = {row: node for row, node in enumerate(nodes) if row not in columns}
+    columns |= _round(rest, hosts, by_model, lambda node: node.load_us)
     taken = set(columns.values())
-    left = [column for column in range(len(hosts)) if column not in taken]
+    left = [column for column in reversed(range(len(hosts))) if column not in taken]
     for row, node in enumerate(nodes):
         if row not in columns:
             few = left[-HOSTS_TRIED_MAX:]
-            columns[row] = min(few, key=lambda column: _cost_us(node, hosts[column]))
+            willing = (c for c in reversed(few) if node.sessions.isdisjoint(hosts[c].failed))
+            columns[row] = next(willing, few[-1])
             left.remove(columns[row])
     return [columns[row] for row in range(len(nodes))]
 
 
 def _round(
-    nodes: Sequence[Node],
+    nodes: Mapping[int, Needs],
     hosts: Sequence[Host],
-    settled: Mapping[int, int],
     index: Mapping[str, Sequence[int]],
-    keys: Sequence[Sequence[str]],
-) -> Mapping[int, int]:
-    """Assign the nodes that are not ``settled`` to hosts that ``index`` finds under their keys."""
+    keys: Callable[[Needs], Iterable[str]],
+) -> dict[int, int]:
+    """Assign the nodes, by row, to hosts that ``index`` finds under one of their keys."""
     pairs = []
-    for row, node in enumerate(nodes):
-        if row in settled:
-            continue
-        near = {c for key in keys[row] for c in islice(index.get(key, ()), HOSTS_TRIED_MAX)}
-        nowhere_us = _cost_us(node, _NOWHERE)
-        costs = ((_cost_us(node, hosts[column]), column) for column in near)
+    for row, node in nodes.items():
+        near = {c for key in keys(node) for c in islice(index.get(key, ()), HOSTS_TRIED_MAX)}
+        nowhere_us = node.cost_us(_NOWHERE)
+        costs = ((node.cost_us(hosts[column]), column) for column in near)
         pairs += [(nowhere_us - cost, row, column) for cost, column in costs if cost < nowhere_us]
-    return assign_greedily(pairs)
+    return dict(assign_greedily(pairs))
 
 
 def _index(entries: Iterable[tuple[int, Iterable[str]]]) -> dict[str, list[int]]:
@@ -160,18 +186,6 @@ def _index(entries: Iterable[tuple[int, Iterable[str]]]) -> dict[str, list[int]]
         for key in keys:
             found.setdefault(key, []).append(column)
     return found
-
-
-def _cost_us(node: Node, host: Host) -> float:
-    cost_us = 0.0
-    for demand in node.demands:
-        if demand.session.model not in host.models:
-            cost_us += demand.profile.load_us or LOAD_US_UNKNOWN
-        if demand.name not in host.sessions:
-            cost_us += SESSION_MOVE_US
-        if demand.name in host.failed:
-            cost_us += FAILED_US
-    return cost_us
 
 
 _NOWHERE = Host(name="", device="")
