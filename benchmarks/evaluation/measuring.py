@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 from benchmarks.evaluation.effort import Effort
 from nexus.core.units import US_PER_S, s_from_us
 from nexus.scheduler.scenario import Scenario
-from nexus.simulator.baselines.registry import BASELINES, simulate_baseline
 from nexus.simulator.policies import simulate_policy
 from nexus.simulator.report import GOOD_FRACTION_MIN, SimulationReport
 from nexus.simulator.simulated_cluster import SimulationSettings
-from nexus.simulator.simulation import SETTLE_US
 
 WARM_UP_US = US_PER_S // 2
 """Arrivals that are not counted: queues are empty when they begin."""
@@ -27,11 +25,10 @@ FACTOR_MIN, FACTOR_MAX = 0.05, 1.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A scenario under a policy. ``partial_answers``: see ``simulate_baseline``."""
+    """A scenario under a policy."""
 
     scenario: Scenario
     policy: str
-    partial_answers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,16 +144,15 @@ def _decided(
 
 
 def _simulate(case: Case, seed: int) -> SimulationReport:
-    settings = SimulationSettings(seed=seed, warmup_us=SETTLE_US + WARM_UP_US)
-    if case.policy in BASELINES:
-        return simulate_baseline(
-            case.scenario, case.policy, settings, partial_answers=case.partial_answers
-        )
+    settings = SimulationSettings(seed=seed, warmup_us=WARM_UP_US)
     return simulate_policy(case.scenario, case.policy, settings)
 
 
 def _as_run(report: SimulationReport) -> Run:
     accounts = report.accounts.values()
+    offered_by_second = _summed([account.offered_by_second for account in accounts])
+    good_by_second = _summed([account.good_by_second for account in accounts])
+    silent = len(offered_by_second) - len(good_by_second)
     return Run(
         offered=report.requests / s_from_us(report.simulated_us),
         goodput=report.goodput,
@@ -167,8 +163,8 @@ def _as_run(report: SimulationReport) -> Run:
         mean_batch=report.mean_batch(),
         requests=report.requests,
         wall_s=report.wall_s,
-        offered_by_second=_summed([account.offered_by_second for account in accounts]),
-        good_by_second=_summed([account.good_by_second for account in accounts]),
+        offered_by_second=offered_by_second,
+        good_by_second=(*good_by_second, *(0,) * silent),
         goods=tuple(account.good_fraction for account in accounts),
     )
 

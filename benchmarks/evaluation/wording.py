@@ -26,6 +26,16 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %" if math.isfinite(value) else NOTHING
 
 
+def gain_percent(value: float) -> str:
+    """``+26 %`` of a ratio of 1.26; a hyphen where there is none."""
+    return f"{100 * (value - 1):+.0f} %" if math.isfinite(value) else NOTHING
+
+
+def seconds(value: float) -> str:
+    """``1.25 s``; a hyphen where there is none."""
+    return f"{value:.3g} s" if math.isfinite(value) else NOTHING
+
+
 def factor_of(capacity: Capacity) -> float:
     """The factor found; NaN where the search failed."""
     return math.nan if capacity.error else capacity.factor

@@ -20,7 +20,7 @@ from benchmarks.evaluation.section import Section
 class Experiment(Protocol):
     """Measures what it needs in the lab and says what came of it."""
 
-    def __call__(self, lab: Lab) -> Section:
+    def __call__(self, lab: Lab, /) -> Section:
         """Run it; an exception becomes the section's failure."""
         ...
 

@@ -8,7 +8,7 @@ from benchmarks.evaluation.cases import LIMIT_MODELS, V100, at_limit
 from benchmarks.evaluation.lab import Lab
 from benchmarks.evaluation.measuring import Case, Run, lasting, run_case
 from benchmarks.evaluation.section import Picture, Promise, Section, Table
-from benchmarks.evaluation.wording import DEFAULT, PAPER, at_least, at_most
+from benchmarks.evaluation.wording import DEFAULT, PAPER, at_least, at_most, seconds
 from nexus.core.device import DeviceSpec
 from nexus.core.profile import linear_profile
 from nexus.core.session import Session, SessionLoad
@@ -138,13 +138,13 @@ def _promises(points: list[Growth], speeds: dict[str, Run]) -> tuple[Promise, ..
         Promise(
             what=f"full plan of {TARGET_SESSIONS:,} sessions",
             target=f"< {PLAN_S_MAX:g} s",
-            measured=f"{plan_s:.2f} s",
+            measured=seconds(plan_s),
             kept=at_most(plan_s, PLAN_S_MAX),
         ),
         Promise(
             what=f"incremental epoch of {TARGET_SESSIONS:,} sessions",
             target=f"< {EPOCH_S_MAX:g} s",
-            measured=f"{epoch_s:.2f} s",
+            measured=seconds(epoch_s),
             kept=at_most(epoch_s, EPOCH_S_MAX),
         ),
         Promise(

@@ -15,6 +15,8 @@ from benchmarks.evaluation.wording import (
     at_least,
     divided,
     factor_of,
+    gain_percent,
+    largest,
     least,
     ratio,
     search_words,
@@ -145,7 +147,7 @@ def _promises(shares: Shares) -> Iterator[Promise]:
     yield Promise(
         what="deferred dispatch by one owner against round-robin with early drop, 8 devices",
         target="+18 to +43 %",
-        measured=", ".join(f"{100 * (gain - 1):+.0f} %" for gain in gains),
+        measured=", ".join(gain_percent(gain) for gain in gains),
         kept=at_least(least(gains), DEFERRED_GAIN),
         paper=True,
     )
@@ -209,7 +211,6 @@ def _picture(shares: Shares) -> Picture:
 
 def _seen(shares: Shares) -> tuple[str, ...]:
     pooled, paper = _of(shares, DEFAULT, 8), _of(shares, PAPER, 8)
-    return (
-        f"With 8 devices the default keeps {share(least(pooled))} to {share(max(pooled))} of the "
-        f"limit, the paper's policy {share(least(paper))} to {share(max(paper))}. {DEFERRAL}",
-    )
+    mine, theirs = (f"{share(least(some))} to {share(largest(some))}" for some in (pooled, paper))
+    text = f"With 8 devices the default keeps {mine} of the limit, the paper's policy {theirs}."
+    return text, DEFERRAL

@@ -14,6 +14,7 @@ from benchmarks.evaluation.wording import (
     divided,
     largest,
     percent,
+    seconds,
 )
 from nexus.core.units import US_PER_S, us_from_s
 from nexus.drawing.axis import Axis
@@ -133,7 +134,7 @@ def _promises(steps: list[Run], deaths: list[Run], paper: Run) -> tuple[Promise,
         Promise(
             what="dead device: seconds until under 1 % bad again, the worst seed",
             target=f"<= {RECOVERY_S_MAX} s",
-            measured=f"{recovered:g} s",
+            measured=seconds(recovered),
             kept=at_most(recovered, RECOVERY_S_MAX),
         ),
         Promise(

@@ -1,0 +1,122 @@
+"""Searches, cases and what is read out of runs."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.evaluation.cases import LIMIT_MODELS, at_limit, random_mix
+from benchmarks.evaluation.effort import QUICK
+from benchmarks.evaluation.experiments.load_changes import bad_after, recovery_s
+from benchmarks.evaluation.experiments.overload import Runs, kept_share, worst_share
+from benchmarks.evaluation.lab import Lab
+from benchmarks.evaluation.measuring import (
+    Case,
+    Run,
+    find_capacity,
+    lasting,
+    narrowed,
+    run_case,
+)
+
+BRIEF = replace(QUICK, short=400, long=600)
+
+
+def case(devices: int = 1, policy: str = "nexus-paper") -> Case:
+    return Case(scenario=at_limit(LIMIT_MODELS[0], devices), policy=policy)
+
+
+@pytest.mark.parametrize(("index", "limit"), [(0, 749.2), (1, 1120.9), (2, 750.0)])
+def test_linear_limit_is_the_best_batch_within_the_slo(index: int, limit: float) -> None:
+    assert LIMIT_MODELS[index].limit == pytest.approx(limit, abs=0.1)
+
+
+def test_at_limit_offers_the_hard_limit() -> None:
+    scenario = at_limit(LIMIT_MODELS[0], 8, frontends=4, cv=3)
+    (entry,) = scenario.sessions
+    assert entry.rate == pytest.approx(8 * LIMIT_MODELS[0].limit)
+    assert (scenario.frontends, scenario.devices[0].count) == (4, 8)
+    assert (entry.arrivals.kind, entry.arrivals.parameters) == ("bursty", {"cv": 3})
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_random_mix_is_the_same_every_time_and_fills_its_devices(number: int) -> None:
+    mix = random_mix(number)
+    assert mix == random_mix(number)
+    assert 2 <= len(mix.sessions) <= 8
+    assert len({entry.session.name for entry in mix.sessions}) == len(mix.sessions)
+
+
+def test_lasting_is_long_enough_for_the_requests_and_the_slo() -> None:
+    slow = at_limit(LIMIT_MODELS[2], 1).scaled(0.01)
+    assert lasting(slow, 10_000).duration_us == 60_500_000
+    busy = at_limit(LIMIT_MODELS[0], 8)
+    assert lasting(busy, 1).duration_us == 2_500_000
+
+
+def test_narrowed_ends_around_the_threshold() -> None:
+    low, high = narrowed(lambda factor: factor <= 0.7, 0.05, 1.2, 1.05)
+    assert low <= 0.7 <= high <= low * 1.05
+
+
+def test_find_capacity_of_one_device_is_below_the_limit_and_above_half_of_the_rule() -> None:
+    found = find_capacity(case(), BRIEF)
+    assert not found.error
+    assert 0.3 < found.factor < 1
+    assert found.run is not None
+    assert found.run.worst >= 0.99
+    assert found.goodput == pytest.approx(found.factor * LIMIT_MODELS[0].limit, rel=0.15)
+
+
+def test_find_capacity_says_what_went_wrong() -> None:
+    found = find_capacity(case(policy="no-such-policy"), BRIEF)
+    assert found.factor == 0
+    assert "no-such-policy" in found.error
+
+
+def test_run_case_counts_by_second() -> None:
+    scenario = replace(at_limit(LIMIT_MODELS[0], 1).scaled(0.3), duration_us=4_500_000)
+    run = run_case(Case(scenario=scenario, policy="nexus-paper"))
+    assert len(run.offered_by_second) == len(run.good_by_second) == 4
+    assert sum(run.offered_by_second) == run.requests
+    assert run.goodput == pytest.approx(sum(run.good_by_second) / 4)
+
+
+def test_lab_measures_the_same_case_once() -> None:
+    lines: list[str] = []
+    lab = Lab(BRIEF, 1, lines.append)
+    first, second = lab.capacities([case(), case()])
+    assert first == second
+    assert lab.capacities([case()]) == [first]
+    assert len(lines) == 1
+
+
+def test_lab_call_that_fails_does_not_stop_the_others() -> None:
+    lab = Lab(BRIEF, 1, lambda _line: None)
+    answers = lab.calls({"bad": never, "good": always})
+    assert answers["bad"].error == "ValueError: never"
+    assert answers["good"].value == 7
+
+
+def never() -> int:
+    raise ValueError("never")
+
+
+def always() -> int:
+    return 7
+
+
+def test_recovery_is_the_end_of_the_last_bad_second() -> None:
+    run = Run(offered_by_second=(100,) * 8, good_by_second=(100, 100, 100, 90, 100, 98, 100, 100))
+    assert recovery_s(run, 3) == 3
+    assert recovery_s(run, 6) == 0
+    assert bad_after(run, 3) == pytest.approx(12 / 500)
+    assert math.isnan(recovery_s(Run(error="x"), 3))
+
+
+def test_overload_shares_are_relative_to_capacity() -> None:
+    at_capacity = Run(goodput=100.0, goods=(1.0, 0.99))
+    at_twice = Run(goodput=95.0, goods=(0.6, 0.2))
+    runs: Runs = {"default": {1.0: at_capacity, 2.0: at_twice}}
+    assert kept_share(runs["default"], 2.0) == 0.95
+    assert worst_share(runs["default"], 2.0) == pytest.approx(0.4 / 0.99)
