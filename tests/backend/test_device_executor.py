@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from nexus.backend.device_executor import DeviceExecutor
 from nexus.backend.device_name import parse_device
+from nexus.backend.executor import Part
 from nexus.backend.network import NetworkModel
 from nexus.core.errors import InternalError, InvalidArgumentError, NexusError
 from nexus.core.model import EngineKind, Model
@@ -45,6 +47,22 @@ def rows(values: Array) -> tuple[Tensor, ...]:
 
 def dispatch(items: int) -> Dispatch:
     return Dispatch(id=1, session="toy@1ms", deadline_us=0, items=items)
+
+
+async def test_prefix_group_gives_each_member_what_it_gives_alone(executor: DeviceExecutor) -> None:
+    """Networks here share no layers: the members run one after the other in the batch."""
+    members = [await executor.load(replace(MLP, name=name), PROFILE) for name in ("cars", "faces")]
+    values = np.random.default_rng(1).normal(size=(3, 3)).astype("f4")
+    prepared = [members[0].prepare(dispatch(1), rows(values[i : i + 1])) for i in range(3)]
+    parts = [Part(members[0], prepared[:2]), Part(members[1], prepared[2:])]
+    outputs = await executor.execute_group(PROFILE, parts)
+    alone = [
+        *await executor.execute(members[0], prepared[:2]),
+        *await executor.execute(members[1], prepared[2:]),
+    ]
+    assert len(outputs) == 3
+    for (grouped,), (expected,) in zip(outputs, alone, strict=True):
+        np.testing.assert_array_equal(grouped, expected)
 
 
 async def test_torch_batch_gives_each_dispatch_what_it_gets_alone(executor: DeviceExecutor) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from nexus.backend.emulated_executor import EmulatedExecutor, EmulatedModel
 from nexus.backend.emulated_findings import findings_of
+from nexus.backend.executor import Part
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.model import EngineKind, Model
 from nexus.core.profile import Profile
@@ -79,6 +80,19 @@ async def test_emulated_executor_takes_the_profiled_time() -> None:
     )
     assert len(outputs) == 2
     assert 0.029 <= loop.time() - began_s < 0.5
+
+
+async def test_emulated_executor_takes_the_time_of_a_prefix_group() -> None:
+    executor = EmulatedExecutor()
+    group = Profile(model="group", device="v100", latencies_us=(5_000,) * 4)
+    members = [await executor.load(model(), PROFILE) for _ in range(2)]
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    outputs = await executor.execute_group(
+        group, [Part(member, [member.prepare(dispatch(), ())]) for member in members]
+    )
+    assert len(outputs) == 2
+    assert 0.004 <= loop.time() - began_s < 0.02
 
 
 def test_emulated_backend_imports_no_numerical_library() -> None:
