@@ -92,7 +92,7 @@ async def test_emulated_executor_takes_the_time_of_a_prefix_group() -> None:
         group, [Part(member, [member.prepare(dispatch(), ())]) for member in members]
     )
     assert len(outputs) == 2
-    assert 0.004 <= loop.time() - began_s < 0.02
+    assert 0.004 <= loop.time() - began_s < 0.035
 
 
 def test_emulated_backend_imports_no_numerical_library() -> None:
