@@ -13,6 +13,13 @@ from nexus.core.profile import Profile
 from nexus.core.query import Per
 from nexus.scheduler.explain import plan_text
 from nexus.scheduler.plan_scenario import plan_json, plan_scenario
+from nexus.scheduler.scenario import (
+    DeviceBehaviour,
+    FanOut,
+    FaultKind,
+    NodeKind,
+    NodeReference,
+)
 from nexus.scheduler.scenario_file import parse_scenario, read_scenario
 from nexus.scheduler.settings import POLICIES, policy
 
@@ -24,8 +31,8 @@ name: whole
 seed: 7
 duration_s: 2.5
 devices:
-  - {type: v100, count: 8, memory_mb: 16000, price: 1.5}
-network: {delay_ms: 0.25, transfer_mbps: 1000}
+  - {type: v100, count: 8, memory_mb: 16000, price: 1.5, jitter: 0.02, load_ms: 700}
+network: {delay_ms: 0.25, jitter_ms: 0.1, transfer_mbps: 1000, loss: 0.001, reset: 0.0001}
 models:
   - name: resnet50
     profiles:
@@ -40,18 +47,22 @@ models:
 sessions:
   - {model: resnet50, slo_ms: 50, rate: 400}
   - {model: resnet50, slo_ms: 100, rate: 90, arrivals: {kind: bursty, cv: 3}}
+  - {model: vgg, slo_ms: 80, rate: 5, payload_kb: 12, arrivals: {kind: diurnal, period_s: 60}}
 queries:
   - name: traffic
     slo_ms: 400
     rate: 30
     stages:
       - {name: detect, model: vgg}
-      - {name: car, model: resnet50, after: detect, fan_out: 2.5}
+      - {name: car, model: resnet50, after: detect, fan_out: 2.5, fan_out_kind: fixed}
       - {name: fuse, model: face, after: [detect, car], per: frame}
 frontends: 4
 scheduler: {epoch_s: 20, min_epoch_s: 5, first_epoch_s: 1, headroom: 0.9}
 policy: nexus
-faults: [{at_s: 20, kind: kill, what: backend, index: 1}]
+schedulers: 2
+faults:
+  - {at_s: 20, kind: kill, what: backend, index: 1}
+  - {at_s: 1, kind: partition, what: frontend, index: [0, 3], from: [store, "backend:7"], for_s: 2}
 """
 
 
@@ -72,6 +83,7 @@ def test_scenario_means_what_it_says() -> None:
     assert [entry.session.name for entry in scenario.sessions] == [
         "resnet50@50ms",
         "resnet50@100ms",
+        "vgg@80ms",
     ]
     assert scenario.sessions[1].arrivals.parameters == {"cv": 3}
     (query,) = scenario.queries
@@ -80,8 +92,55 @@ def test_scenario_means_what_it_says() -> None:
     assert scenario.duration_us == 2_500_000
     assert scenario.epochs.epoch_min_us == 5_000_000
     settings = scenario.planner_settings(policy("nexus"))
-    assert (settings.headroom, settings.network_us) == (0.9, 500)
-    assert scenario.faults[0].at_us == 20_000_000
+    assert (settings.headroom, settings.network_us) == (0.9, 700)
+
+
+def test_scenario_says_how_the_simulated_world_behaves() -> None:
+    scenario = parse_scenario(WHOLE, "f.yaml", Path("folder"), read_profile)
+    network = scenario.network
+    assert (network.jitter_us, network.loss, network.reset) == (100, 0.001, 0.0001)
+    assert network.retransmit_us == 200_000
+    assert scenario.behaviours == {"v100": DeviceBehaviour(jitter=0.02, load_us=700_000)}
+    assert scenario.sessions[2].payload_bytes == 12_000
+    assert scenario.sessions[2].arrivals.parameters == {"period_s": 60}
+    assert scenario.queries[0].fan_outs == {"car": FanOut(kind="fixed")}
+    assert scenario.schedulers == 2
+    killed, parted = scenario.faults
+    assert (killed.at_us, killed.kind, killed.for_us) == (20_000_000, FaultKind.KILL, None)
+    assert killed.nodes == (NodeReference(NodeKind.BACKEND, 1),)
+    assert parted.nodes == (
+        NodeReference(NodeKind.FRONTEND, 0),
+        NodeReference(NodeKind.FRONTEND, 3),
+    )
+    assert parted.apart_from == (
+        NodeReference(NodeKind.STORE),
+        NodeReference(NodeKind.BACKEND, 7),
+    )
+
+
+def test_scenario_trace_may_lie_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "times.txt").write_text("0.5\n1.5\n")
+    text = WHOLE.replace("kind: diurnal, period_s: 60", "kind: trace, file: times.txt, speed: 2")
+    text = text.replace("{file: profiles/vgg_face.txt}", "{latency_ms: [9]}")
+    (scenario,) = (parse_scenario(text, "f.yaml", tmp_path),)
+    assert scenario.sessions[2].arrivals.parameters == {"times_s": [0.5, 1.5], "speed": 2.0}
+    (tmp_path / "times.txt").write_text("0.5\nnoon\n")
+    with pytest.raises(DocumentError, match=r"f\.yaml:21: .*time 2, 'noon', is not a number"):
+        parse_scenario(text, "f.yaml", tmp_path)
+
+
+def test_scenario_scaled_offers_and_declares_more() -> None:
+    scenario = parse_scenario(WHOLE, "f.yaml", Path("folder"), read_profile).scaled(2.0)
+    assert (scenario.sessions[0].rate, scenario.sessions[0].session.expected_rate) == (800, 800)
+    assert (scenario.queries[0].rate, scenario.queries[0].query.expected_rate) == (60, 60)
+
+
+def test_scenario_to_simulate_needs_every_count() -> None:
+    text = WHOLE.replace("count: 8, ", "")
+    text = text.replace(', "backend:7"', "").replace("what: backend", "what: frontend")
+    assert parse_scenario(text, "f.yaml", Path("folder"), read_profile).devices[0].count is None
+    with pytest.raises(DocumentError, match=r"f\.yaml:5: devices\[0\]: key 'count' is missing"):
+        parse_scenario(text, "f.yaml", Path("folder"), read_profile, counted=True)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +173,21 @@ def test_scenario_means_what_it_says() -> None:
         ("name: whole", "name:", "f.yaml:1: name: expected text, got nothing"),
         ("name: whole", "name: [", "not YAML"),
         ("devices:", "sets:", "f.yaml:4: sets: unknown key"),
+        ("loss: 0.001", "loss: 0.9", "f.yaml:6: network.loss: 0.9 must be at least 0 and at most"),
+        ("fan_out_kind: fixed", "fan_out_kind: odd", "'odd' is not one of poisson, fixed"),
+        ("fan_out_kind: fixed", "fan_out_values: []", "fan_out_values: give at least one value"),
+        (
+            "kind: diurnal, ",
+            "kind: step, ",
+            "f.yaml:21: sessions[2].arrivals.period_s: unknown key",
+        ),
+        ("kind: diurnal, period_s: 60", "kind: trace", "exactly one of times_s and file"),
+        ("kind: kill", "kind: explode", "faults[0].kind: 'explode' is not one of kill, stall,"),
+        ("kind: kill", "kind: stall", "faults[0]: a stall needs 'for_s'"),
+        ("index: 1}", "index: 8}", "faults[0].index: there is no backend number 8: they are 0..7"),
+        ("index: 1}", "index: 1, from: store}", "faults[0].from: only a partition is from others"),
+        ('"backend:7"', "moon", "faults[1].from[1]: 'moon' is not KIND or KIND:NUMBER"),
+        ("index: [0, 3]", "index: [0, 4]", "faults[1].index[1]: there is no frontend number 4"),
     ],
 )
 def test_scenario_mistake_is_named_by_file_line_and_key(old: str, new: str, message: str) -> None:

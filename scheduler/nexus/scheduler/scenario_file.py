@@ -63,13 +63,18 @@ _TOP_KEYS = (
 )
 
 
-def read_scenario(path: Path, read_profile: ReadProfile | None = None) -> Scenario:
-    """Read a file; raise DocumentError naming file, line and key."""
+def read_scenario(
+    path: Path, read_profile: ReadProfile | None = None, *, counted: bool = False
+) -> Scenario:
+    """Read a file; raise DocumentError naming file, line and key.
+
+    ``counted``: every device must have a count, as a simulation needs.
+    """
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise DocumentError(f"{path}: cannot be read: {error}") from error
-    return parse_scenario(text, str(path), path.parent, read_profile)
+    return parse_scenario(text, str(path), path.parent, read_profile, counted=counted)
 
 
 def parse_scenario(
@@ -77,12 +82,23 @@ def parse_scenario(
     source: str = "scenario",
     folder: Path | None = None,
     read_profile: ReadProfile | None = None,
+    *,
+    counted: bool = False,
 ) -> Scenario:
     """Parse a scenario; profile files are looked for in ``folder`` and read by ``read_profile``."""
     documents = parse_yaml(text, source)
     if len(documents) != 1:
         raise DocumentError(f"{source}:1: expected one YAML document, got {len(documents)}")
+    if counted:
+        _require_counts(documents[0])
     return _Reader(folder, read_profile).scenario(documents[0])
+
+
+def _require_counts(value: YamlValue) -> None:
+    devices = dict(value.entries()).get("devices")
+    for device in devices.items() if devices is not None else ():
+        if "count" not in dict(device.entries()):
+            raise device.error("key 'count' is missing: a simulation needs to know how many")
 
 
 class _Reader:
@@ -193,10 +209,21 @@ def _behaviours(values: Iterable[YamlValue]) -> dict[str, DeviceBehaviour]:
 
 
 def _session(value: YamlValue, models: set[str], folder: Path) -> ScenarioSession:
-    keys = ("name", "model", "slo_ms", "rate", "arrivals", "payload_kb")
+    keys = (
+        "name",
+        "model",
+        "slo_ms",
+        "rate",
+        "arrivals",
+        "payload_kb",
+        "replicas_min",
+        "replicas_max",
+        "variants",
+    )
     fields = value.fields(keys, required=("model", "slo_ms", "rate"))
     model = _known_model(fields["model"], models)
     rate = fields["rate"].number()
+    variants = fields["variants"].items() if "variants" in fields else ()
     session = _checked(
         fields["slo_ms"],
         lambda: Session(
@@ -204,6 +231,9 @@ def _session(value: YamlValue, models: set[str], folder: Path) -> ScenarioSessio
             slo_us=us_from_ms(fields["slo_ms"].number(above=True)),
             expected_rate=rate,
             name=fields["name"].text() if "name" in fields else "",
+            replicas_min=fields["replicas_min"].integer() if "replicas_min" in fields else 1,
+            replicas_max=fields["replicas_max"].integer() if "replicas_max" in fields else 0,
+            variants=tuple(_known_model(variant, models) for variant in variants),
         ),
     )
     return ScenarioSession(

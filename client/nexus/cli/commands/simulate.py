@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; that few requests were in time is a result, not a failure."""
-    scenario = read_scenario(arguments.file, read_profile)
+    scenario = read_scenario(arguments.file, read_profile, counted=True)
     if arguments.seed is not None:
         if not 0 <= arguments.seed <= SEEDS_MAX:
             raise InvalidArgumentError(f"--seed {arguments.seed} is not in 0..{SEEDS_MAX}")
