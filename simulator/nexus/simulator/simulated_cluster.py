@@ -69,7 +69,7 @@ class SimulatedCluster:
         self._around = Surroundings(self.world, self.network, self.store)
         self._fan_outs = fan_outs_of(catalogue.queries, scenario.queries)
         self._payload_bytes = _payload_bytes(scenario)
-        self._connections = 0
+        self.connections_made = 0
         self._device_of = dict(_named_devices(scenario.devices))
         self.backends = {name: self._backend(name, 1) for name in self._device_of}
         self.frontends = [self._frontend(i, 1) for i in range(scenario.frontends)]
@@ -177,8 +177,8 @@ class SimulatedCluster:
             return None
         if not self.network.reaches(frontend.name, backend):
             return None
-        self._connections += 1
-        connection = Connection(self._connections, frontend, process, self.network)
+        self.connections_made += 1
+        connection = Connection(self.connections_made, frontend, process, self.network)
         process.accept(connection)
         return connection
 
