@@ -185,7 +185,7 @@ def _picture(curves: Curves) -> Picture:
             title="Early against lazy drop",
             subtitle="one device, l(b) = alpha b + beta with 500 items/s at batch 25, SLO 100 ms",
             x=Axis(title="alpha", unit="ms", low=None),
-            y=Axis(title="highest rate", unit="items/s"),
+            y=Axis(title="highest rate", unit="items/s", low=None),
             series=tuple(Series(name, alphas, values) for name, values in lines.items()),
         ),
     )

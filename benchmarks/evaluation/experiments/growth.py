@@ -15,7 +15,7 @@ from nexus.core.session import Session, SessionLoad
 from nexus.core.units import us_from_ms
 from nexus.drawing.axis import Axis
 from nexus.drawing.line_chart import LineChart, Series
-from nexus.scheduler.packing import as_backend_plan
+from nexus.scheduler.backend_plans import as_backend_plan
 from nexus.scheduler.planner import Workload, make_plan
 from nexus.scheduler.settings import policy
 

@@ -175,7 +175,7 @@ def _picture(name: str, title: str, run: Run, second: int, reference: Run | None
         lines=LineChart(
             title=title,
             subtitle="requests not answered in time, by the second in which they were sent",
-            x=Axis(title="time", unit="s"),
+            x=Axis(title="time", unit="s", high=float(len(run.offered_by_second) or 1)),
             y=Axis(title="bad", unit="%"),
             series=tuple(
                 Series(

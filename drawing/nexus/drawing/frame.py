@@ -72,9 +72,10 @@ def tick_text(x: float, y: float, content: str) -> str:
 
 
 def horizontal_mark(mark: Mark, y: float, plot: Box) -> str:
-    """A dashed line across the plot, its label at the left end above it."""
+    """A dashed line across the plot, its label at the left end above it, or else below."""
+    base = y - 5 if y - plot.y > TICK_SIZE + 5 else y + TICK_SIZE + 2
     return svg.line((plot.x, y), (plot.x + plot.width, y), class_="mark") + svg.text(
-        plot.x + 5, y - 5, mark.label, font_size=TICK_SIZE, class_="soft halo"
+        plot.x + 5, base, mark.label, font_size=TICK_SIZE, class_="soft halo"
     )
 
 
