@@ -77,6 +77,7 @@ class Plan:
     publishing leader's fencing number. ``splits`` gives each query stage's budget in us;
     ``devices_needed`` what the load asks for, which may exceed what exists; ``unmet`` is the rate
     (items/s) of each session that the devices at hand do not cover: admission refuses it.
+    ``unmet_reasons`` is why, where it is not for want of devices.
     ``replanning`` says what spoke for going on from the last plan, or against it.
     """
 
@@ -90,6 +91,7 @@ class Plan:
     unmet: Mapping[SessionName, float] = field(default_factory=dict)
     lower_bound: Mapping[DeviceType, float] = field(default_factory=dict)
     replanning: str = ""
+    unmet_reasons: Mapping[SessionName, str] = field(default_factory=dict)
 
     def backend_plan(self, backend: str) -> BackendPlan | None:
         """What the named backend must do, or None when the plan does not use it."""

@@ -7,6 +7,7 @@ cycles, then each device takes back as much as it can. What is left uncovered is
 dropped silently: admission refuses it by name.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -85,8 +86,9 @@ def pack_fleet(
     depth = 0
     while waiting:
         spilled: list[Node] = []
+        limited = within_replicas([demand for demand, _ in waiting], nodes.values())
         for name, device in types.items():
-            mine = [demand for demand, _ in waiting if demand.profile.device == name]
+            mine = [demand for demand in limited if demand.profile.device == name]
             if mine:
                 packed = pack_device(mine, device, search=search, opened=nodes[name])
                 nodes[name], over = _within_count(packed, device, keep=len(nodes[name]))
@@ -133,6 +135,47 @@ def covered(nodes: Iterable[Node]) -> dict[SessionName, float]:
         for demand in node.demands:
             name = demand.session.name
             rates[name] = rates.get(name, 0.0) + demand.rate
+    return rates
+
+
+def within_replicas(demands: Sequence[Demand], nodes: Iterable[Sequence[Node]]) -> list[Demand]:
+    """The demands at no more than what the devices do that their sessions may have besides.
+
+    ``nodes`` are the devices that there are already, by type.
+    """
+    limited = {demand.name for demand in demands if demand.session.replicas_max}
+    if not limited:
+        return list(demands)
+    present = Counter(demand.name for mine in nodes for node in mine for demand in node.demands)
+    kept = []
+    for demand in demands:
+        most = demand.rate
+        if demand.name in limited:
+            left = demand.session.replicas_max - present[demand.name]
+            most = min(most, left * demand.throughput)
+        if most > 0:
+            kept.append(demand.at_rate(most))
+    return kept
+
+
+def replicas_reason(choice: Choice, placed: float) -> str:
+    """Why only the rate ``placed`` of a session is served, where it is for its own limit."""
+    limit = choice.demands[0].session.replicas_max
+    if not limit or placed >= choice.rate * (1 - RATE_EPSILON):
+        return ""
+    return f"replicas_max {limit}: so many devices do {placed:.1f}/s of {choice.rate:.1f}/s"
+
+
+def covered_sessions(nodes: Iterable[Node]) -> dict[SessionName, float]:
+    """The rate that the nodes cover, by session; those batched together each for itself."""
+    rates: dict[SessionName, float] = {}
+    for node in nodes:
+        for demand in node.demands:
+            if not demand.parts:
+                rates[demand.name] = rates.get(demand.name, 0.0) + demand.rate
+            for part in demand.parts:
+                name = part.session.name
+                rates[name] = rates.get(name, 0.0) + demand.rate * part.share
     return rates
 
 

@@ -4,6 +4,7 @@ The paper's Algorithm 1. ``saturate`` gives whole devices to a session; ``pack_r
 what is left, best fit first (open_nodes.py). What a node may hold is said in node.py.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from nexus.core.device import DeviceSpec
@@ -11,7 +12,6 @@ from nexus.scheduler.demand import Demand
 from nexus.scheduler.node import (
     Node,
     alone_node,
-    as_backend_plan,
     fit,
     memory_bytes,
     memory_fits,
@@ -24,7 +24,6 @@ from nexus.scheduler.thinning import thinned
 __all__ = [
     "Node",
     "alone_node",
-    "as_backend_plan",
     "fit",
     "memory_bytes",
     "memory_fits",
@@ -58,9 +57,7 @@ def pack_residues(
     nodes = _best_fit(sorted(alone, key=lambda node: node.duty_cycle_us), opened)
     if len(alone) <= BOTH_ORDERS_MAX:
         nodes = min(nodes, _best_fit(_by_occupancy(alone), opened), key=_cost)
-    if divide:
-        nodes = nodes[: len(opened)] + thinned(nodes[len(opened) :])
-    return nodes
+    return thinned(nodes, keep=len(opened)) if divide else nodes
 
 
 def pack_device(
@@ -75,15 +72,34 @@ def pack_device(
 
     The ``opened`` nodes come first in the result, filled further, in their order.
     """
+    hosts = Counter(demand.name for node in opened for demand in node.demands)
     whole: list[Node] = []
     residues: list[Demand] = []
     for demand in demands:
-        saturated, residue = saturate(demand, device)
+        saturated, rest = _replicas(demand, device, present=hosts[demand.session.name])
         whole += saturated
-        if residue is not None:
-            residues.append(residue)
+        residues += rest
     shared = pack_residues(residues, device, search=search, divide=divide, opened=opened)
     return shared[: len(opened)] + whole + shared[len(opened) :]
+
+
+def _replicas(
+    demand: Demand, device: DeviceSpec, *, present: int
+) -> tuple[list[Node], list[Demand]]:
+    """Whole devices and residues of a demand: as many together as the session asks for.
+
+    ``present`` devices have a share of it already. Fewer devices than ``replicas_min`` may exist;
+    then there is one on each.
+    """
+    whole, residue = saturate(demand, device)
+    wanted = demand.session.replicas_min
+    if device.count is not None:
+        wanted = min(wanted, device.count)
+    missing = wanted - present - len(whole)
+    if missing > (residue is not None):
+        count = wanted - present
+        return [], [demand.at_rate(demand.rate / count)] * count
+    return whole, [residue] if residue is not None else []
 
 
 def _by_occupancy(alone: Iterable[Node]) -> list[Node]:

@@ -93,7 +93,13 @@ class _Waits:
 
 
 def load_of(demand: Demand, rules: PoolRules) -> float | None:
-    """The devices a session keeps busy in a pool without end; None: its SLO has no room for one."""
+    """The devices a session keeps busy in a pool without end; None: it cannot be in one.
+
+    Its SLO has no room for it, or it asks for a number of replicas that a pool does not promise.
+    """
+    session = demand.session
+    if session.replicas_max or session.replicas_min > POOL_DEVICES_MIN:
+        return None
     gathered = _gathered(demand, 1.0, 0.0, rules)
     return gathered.rate * gathered.work_us / US_PER_S if gathered is not None else None
 

@@ -85,13 +85,18 @@ def _tensor_spec(value: YamlValue) -> TensorSpec:
 
 
 def _session(value: YamlValue) -> Session:
-    keys = ("kind", "name", "model", "slo_ms", "rate")
+    keys = ("kind", "name", "model", "slo_ms", "rate", "replicas_min", "replicas_max", "variants")
     fields = value.fields(keys, required=("model", "slo_ms"))
     return Session(
         model=fields["model"].text(),
         slo_us=us_from_ms(fields["slo_ms"].number(above=True)),
         expected_rate=fields["rate"].number() if "rate" in fields else 0.0,
         name=fields["name"].text() if "name" in fields else "",
+        replicas_min=fields["replicas_min"].integer() if "replicas_min" in fields else 1,
+        replicas_max=fields["replicas_max"].integer() if "replicas_max" in fields else 0,
+        variants=tuple(item.text() for item in fields["variants"].items())
+        if "variants" in fields
+        else (),
     )
 
 

@@ -91,11 +91,15 @@ def _shares(
     for name, entries in hosts.items():
         left = choices[name].rate
         entries.sort(key=lambda entry: entry[:2])
+        del entries[entries[0][2].session.replicas_max or len(entries) :]
+        apart = len(entries) < entries[0][2].session.replicas_min
         for position, (rate, index, demand) in enumerate(entries):
             dedicated = len(previous[index].placements) == 1
             last = position == len(entries) - 1
             most = demand.throughput if dedicated else -rate
             share = left if last and not dedicated else min(left, most)
+            if apart:
+                share = min(share, demand.rate / demand.session.replicas_min)
             if share > BATCH_EPSILON * demand.rate:
                 shares[index][name] = demand if share == demand.rate else demand.at_rate(share)
                 left -= share

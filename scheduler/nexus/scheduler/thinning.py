@@ -27,18 +27,18 @@ Changes = list[tuple[int, Node]]
 
 
 def thinned(
-    nodes: Sequence[Node], *, worth: Worth = lambda _: True, divide: bool = True
+    nodes: Sequence[Node], *, keep: int = 0, worth: Worth = lambda _: True, divide: bool = True
 ) -> list[Node]:
     """The nodes, of one device type, with as many as possible emptied, the least busy first.
 
-    Only those that are ``worth`` emptying are, and only into each other; the order stays. Sessions
-    are divided only with ``divide``.
+    Only those that are ``worth`` emptying are, and only into each other; the first ``keep`` stay
+    and may be filled. Sessions are divided only with ``divide``.
     """
     opened = OpenNodes(node.bare for node in nodes)
     bare = list(opened.nodes)
     emptied: set[int] = set()
     failures = 0
-    for index in sorted(range(len(nodes)), key=lambda index: bare[index].occupancy):
+    for index in sorted(range(keep, len(nodes)), key=lambda index: bare[index].occupancy):
         node = opened.nodes[index]
         if failures == FAILURES_MAX or node.occupancy > OCCUPANCY_MAX:
             break
