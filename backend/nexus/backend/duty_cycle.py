@@ -58,7 +58,7 @@ def window(turn: Turn, now_us: int, *, deferring: bool = False) -> Window:
 
     ``deferring``: the device was idle by choice, waiting for batches to fill.
     """
-    # Who waited on an idle device is not behind: saving him by however small a batch is not lazy.
+    # What waited on an idle device is not behind: saving it by however small a batch is not lazy.
     smaller_min = 0.0 if turn.pooled and deferring else SMALLER_BATCH_MIN
     return slide(turn.waiting, now_us, window_items(turn), turn.latencies_us, smaller_min)
 
@@ -117,15 +117,15 @@ def _rescue(turns: Sequence[Turn], heads: Sequence[Window], first: int, now_us: 
     """Whose turn it is, or the most pressed of those whom that turn would make late in vain."""
     first_end_us = now_us + _latency_us(turns, heads, first)
     spare_us = turns[first].waiting[0].due_us - first_end_us
-    best, best_start_us = first, None
+    best, best_latest_us = first, None
     for index, head in enumerate(heads):
         if index == first or not head.taken:
             continue
         latency_us = _latency_us(turns, heads, index)
-        start_us = turns[index].waiting[0].due_us - latency_us
-        saved = first_end_us > start_us and latency_us <= spare_us
-        if saved and (best_start_us is None or start_us < best_start_us):
-            best, best_start_us = index, start_us
+        latest_us = turns[index].waiting[0].due_us - latency_us
+        saved = first_end_us > latest_us and latency_us <= spare_us
+        if saved and (best_latest_us is None or latest_us < best_latest_us):
+            best, best_latest_us = index, latest_us
     return best
 
 

@@ -143,7 +143,7 @@ class BackendEngine:
             self._waiting.prepare(key)
             return (Prepare(key),)
         self._enqueue(session, queued, now_us)
-        return self._flush() if self._effects else ()
+        return self._flush()
 
     def next_wakeup_us(self) -> int | None:
         """When to look again: a deferred batch, a dispatch that expires, a load to be retried."""
