@@ -60,7 +60,9 @@ class RouteLoad:
             ahead = _batches_before_last(items / route.batch)
             return ahead * min(cycle_us, route.latency_us) + route.latency_us
         batches = (self.outstanding + items) / route.batch
-        ahead = _batches_before_last(max(batches, self.caution * batches - _CAUTION_SLACK))
+        if self.caution > 1.0:
+            batches = max(batches, self.caution * batches - _CAUTION_SLACK)
+        ahead = _batches_before_last(batches)
         # A batch that is overdue is about to be done; it cannot have been done in the past.
         start_us = max(self.next_start_us - now_us, -route.latency_us)
         return start_us + ahead * cycle_us + route.latency_us
@@ -98,7 +100,9 @@ class RouteLoad:
 
         Requests missed together count once: only one sent after the last raise can raise again.
         """
-        if in_time:
+        if in_time and self.caution == 1.0:
+            self._eased_at_us = now_us
+        elif in_time:
             faded = 0.5 ** ((now_us - self._eased_at_us) / _CAUTION_HALF_LIFE_US)
             self.caution = max(1.0, 1.0 + (self.caution * _CAUTION_EASE - 1.0) * faded)
             self._eased_at_us = now_us

@@ -8,6 +8,7 @@ from nexus.core.request import DropReason, Outcome, dropped
 from nexus.core.routing import RoutingTable
 from nexus.core.tensor import VARIABLE
 from nexus.frontend.limits import NO_ROUTE_RETRY_US, REQUEST_ITEMS_MAX
+from nexus.frontend.pools import Pools
 from nexus.frontend.session_dispatcher import DispatchLimits, SessionDispatcher
 
 _NO_LIMITS = DispatchLimits()
@@ -16,13 +17,13 @@ _NO_LIMITS = DispatchLimits()
 class ClusterView:
     """The newest catalogue and table, indexed by name."""
 
-    def __init__(self) -> None:
-        """Begin knowing nothing."""
+    def __init__(self, pools: Pools) -> None:
+        """Begin knowing nothing; ``pools`` follows the tables and backends taken here."""
         self.catalogue = Catalogue()
         self.table = RoutingTable()
+        self.pools = pools
         self.reachable: set[BackendName] = set()
         self._dispatchers: dict[SessionName, SessionDispatcher] = {}
-        self._limits: dict[SessionName, DispatchLimits] = {}
         self._queries: dict[QueryName, Query] = {}
 
     def take_catalogue(self, catalogue: Catalogue) -> None:
@@ -39,18 +40,33 @@ class ClusterView:
         if (table.fence, table.version) < (self.table.fence, self.table.version):
             return
         self.table = table
+        self.pools.take_table(table, self.reachable)
         entries = {routes.session: routes for routes in table.sessions}
         kept = {name: one for name, one in self._dispatchers.items() if one.in_flight}
         for name in entries:
             kept[name] = self._dispatchers.get(name) or SessionDispatcher(name)
         for name, dispatcher in kept.items():
-            dispatcher.update(entries.get(name))
+            routes = entries.get(name)
+            pool = self.pools.of(routes.pool, name) if routes else None
+            dispatcher.update(routes, pool, self.reachable)
         self._dispatchers = kept
         self._index_limits()
 
+    def reach(self, backend: BackendName) -> None:
+        """A backend can be used from now on."""
+        self.reachable.add(backend)
+        self.pools.found(backend)
+        self._reachable_changed()
+
+    def leave(self, backend: BackendName) -> None:
+        """A backend takes nothing new any more."""
+        self.reachable.discard(backend)
+        self.pools.lost(backend)
+        self._reachable_changed()
+
     def lose(self, backend: BackendName) -> None:
         """A backend is gone; should it come back, nothing learnt of it holds."""
-        self.reachable.discard(backend)
+        self.leave(backend)
         for dispatcher in self._dispatchers.values():
             dispatcher.forget(backend)
 
@@ -62,10 +78,6 @@ class ClusterView:
         """Where the items of a query's stage go; None when the table does not name it."""
         return self._dispatchers.get(stage_session_name(query.name, stage.name))
 
-    def limits(self, session: SessionName) -> DispatchLimits:
-        """How many items one dispatch of a session may carry, by its model's declaration."""
-        return self._limits.get(session, _NO_LIMITS)
-
     def query(self, name: QueryName) -> Query | None:
         """The declared query of that name."""
         return self._queries.get(name)
@@ -73,7 +85,7 @@ class ClusterView:
     def expected_wait_us(self, now_us: int) -> dict[SessionName, int]:
         """How long one item of each session with a reachable backend would take."""
         expected = {
-            name: dispatcher.expected_us(1, now_us, self.reachable)
+            name: dispatcher.expected_us(1, now_us)
             for name, dispatcher in self._dispatchers.items()
         }
         return {name: wait_us for name, wait_us in expected.items() if wait_us is not None}
@@ -86,13 +98,14 @@ class ClusterView:
             message = f"{owner} is not in routing table {self.table.version}: not planned yet"
         return dropped(DropReason.NO_ROUTE, message, retry_after_us=NO_ROUTE_RETRY_US)
 
+    def _reachable_changed(self) -> None:
+        for dispatcher in self._dispatchers.values():
+            dispatcher.reach(self.reachable)
+
     def _index_limits(self) -> None:
         limits = {model.name: _limits(model) for model in self.catalogue.models}
-        self._limits = {
-            routes.session: limits[routes.model]
-            for routes in self.table.sessions
-            if routes.model in limits
-        }
+        for routes in self.table.sessions:
+            self._dispatchers[routes.session].limits = limits.get(routes.model, _NO_LIMITS)
 
 
 def _limits(model: Model) -> DispatchLimits:

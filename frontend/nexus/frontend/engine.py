@@ -1,78 +1,99 @@
 """The frontend's engine: admit or refuse, route, run queries, and answer everything exactly once.
 
 Sans-io (``nexus.core.engine``): the server and the simulator drive the same object. A request is
-answered when its last dispatch has ended, however that ends: by a reply, by a lost backend with no
+answered when its last part has ended, however that ends: by a reply, by a lost backend with no
 time or try left, by a cancel, or by its timeout shortly after its deadline. What has no dispatch
-open is answered at once, and every open dispatch has a timeout: nothing can be forgotten.
+and no ask open is answered at once, and every one of those has a timeout: nothing can be forgotten.
 """
 
-from collections.abc import Iterable
-from typing import assert_never
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from nexus.core.answer import StageResult
 from nexus.core.cluster import Catalogue, StageCount
-from nexus.core.names import BackendName, QueryName, SessionName, stage_session_name
+from nexus.core.names import QueryName, SessionName, stage_session_name
 from nexus.core.query import Query, Stage
-from nexus.core.request import Dispatch, DropReason, Outcome, dropped
+from nexus.core.request import DropReason, Outcome, dropped
 from nexus.core.routing import RoutingTable
 from nexus.frontend import events
+from nexus.frontend.asks import OpenAsks
 from nexus.frontend.cluster_view import ClusterView
 from nexus.frontend.counters import ArrivalCounters
 from nexus.frontend.dispatches import OpenDispatches
-from nexus.frontend.in_flight import QueryRequest, Request, SentDispatch, SessionRequest
+from nexus.frontend.in_flight import (
+    EndedPart,
+    Parcel,
+    QueryRequest,
+    Request,
+    SentDispatch,
+    SessionRequest,
+)
 from nexus.frontend.limits import (
     ANSWER_RESERVE_US,
-    GRACE_US,
     QUERIES_IN_FLIGHT_MAX,
     RETRIES_MAX,
+    TRAVEL_US,
 )
 from nexus.frontend.outcomes import joined, overloaded
+from nexus.frontend.placer import Placer
+from nexus.frontend.pools import Pools
 from nexus.frontend.query_deadlines import expected_finish_us, stage_deadlines_us
 from nexus.frontend.query_run import Call, QueryRun, StageStart
 
-# The backend did not begin, and another may: repeating these repeats no work.
+# The backend (or a pool's owner) did not begin, and another may: repeating repeats no work.
 _ELSEWHERE = (DropReason.NO_ROUTE, DropReason.DRAINING, DropReason.BACKEND_LOST)
 
 
 class FrontendEngine:
     """All decisions of one frontend."""
 
-    def __init__(self) -> None:
-        """Begin with no table: every request is refused NO_ROUTE until one is read."""
+    def __init__(self, *, travel_us: int = TRAVEL_US) -> None:
+        """Begin with no table: every request is refused NO_ROUTE until one is read.
+
+        ``travel_us`` is kept free of a pooled request's time for the way to a backend and back.
+        """
         self.draining = False
-        self._view = ClusterView()
+        self._view = ClusterView(Pools(travel_us))
         self._counters = ArrivalCounters()
         self._requests: dict[int, Request] = {}
         self._frames_in_flight: dict[QueryName, int] = {}
         self._dispatches = OpenDispatches()
+        self._asks = OpenAsks()
         self._effects: list[events.Effect] = []
+        self._placer = Placer(self._dispatches, self._asks, self._effects)
+        self._on: dict[type, Callable[[Any, int], None]] = {
+            events.Submit: self._submit,
+            events.Replied: self._replied,
+            events.RepliedTogether: self._replied_together,
+            events.SubmitQuery: self._submit_query,
+            events.Asked: self._asked,
+            events.AskAnswered: self._ask_answered,
+            events.BatchStarted: self._batch_started,
+            events.Cancelled: self._cancelled,
+            events.Tick: self._give_up_overdue,
+            events.BackendFound: self._backend_found,
+            events.BackendLeaving: self._backend_leaving,
+            events.BackendLost: self._backend_lost,
+            events.TableChanged: self._table_changed,
+            events.CatalogueChanged: self._catalogue_changed,
+            events.PeersChanged: self._peers_changed,
+            events.Drain: self._drain,
+        }
 
     def handle(self, event: events.Event, now_us: int) -> tuple[events.Effect, ...]:
         """Take one event; the effects are in the order in which they must happen."""
-        self._effects = []
-        match event:
-            case events.Replied():
-                self._replied(event, now_us)
-            case events.RepliedTogether():
-                for dispatch_id, outcome in zip(event.dispatch_ids, event.outcomes, strict=True):
-                    self._replied(events.Replied(dispatch_id, outcome), now_us)
-            case events.Submit():
-                self._submit(event, now_us)
-            case events.SubmitQuery():
-                self._submit_query(event, now_us)
-            case events.Tick():
-                self._give_up_overdue(now_us)
-            case events.Cancelled():
-                self._cancelled(event.request_id)
-            case events.Asked() | events.AskAnswered() | events.BatchStarted():
-                pass
-            case _:
-                self._cluster_changed(event, now_us)
-        return tuple(self._effects)
+        self._on[type(event)](event, now_us)
+        effects = tuple(self._effects)
+        self._effects.clear()
+        return effects
 
     def next_wakeup_us(self) -> int | None:
-        """When the next dispatch would be given up."""
-        return self._dispatches.next_timeout_us()
+        """When the next dispatch or ask would be given up."""
+        dispatch_us = self._dispatches.next_timeout_us()
+        ask_us = self._asks.next_timeout_us()
+        if dispatch_us is None or ask_us is None:
+            return dispatch_us if ask_us is None else ask_us
+        return min(dispatch_us, ask_us)
 
     @property
     def in_flight(self) -> int:
@@ -104,7 +125,7 @@ class FrontendEngine:
         dispatcher = self._view.dispatcher(session)
         if dispatcher is None:
             return self._view.not_planned(f"session {session!r}").message
-        refusal = dispatcher.unroutable(self._view.reachable)
+        refusal = dispatcher.unroutable()
         return refusal.message if refusal else ""
 
     def expected_wait_us(self, now_us: int) -> dict[SessionName, int]:
@@ -113,52 +134,125 @@ class FrontendEngine:
 
     # The cluster.
 
-    def _cluster_changed(self, event: events.ClusterEvent, now_us: int) -> None:
-        match event:
-            case events.BackendFound():
-                self._view.reachable.add(event.backend)
-            case events.BackendLeaving():
-                self._view.reachable.discard(event.backend)
-            case events.BackendLost():
-                self._backend_lost(event.backend, now_us)
-            case events.TableChanged():
-                self._view.take_table(event.table)
-            case events.CatalogueChanged():
-                self._view.take_catalogue(event.catalogue)
-            case events.PeersChanged():
-                pass
-            case events.Drain():
-                self.draining = True
-            case _:
-                assert_never(event)
+    def _table_changed(self, event: events.TableChanged, _now_us: int) -> None:
+        self._view.take_table(event.table)
+        self._watch()
 
-    def _backend_lost(self, backend: BackendName, now_us: int) -> None:
-        self._view.lose(backend)
-        outcome = dropped(DropReason.BACKEND_LOST, f"backend {backend!r} was lost")
-        for sent in self._dispatches.on_backend(backend):
+    def _catalogue_changed(self, event: events.CatalogueChanged, _now_us: int) -> None:
+        self._view.take_catalogue(event.catalogue)
+
+    def _drain(self, _event: events.Drain, _now_us: int) -> None:
+        self.draining = True
+
+    def _backend_found(self, event: events.BackendFound, _now_us: int) -> None:
+        self._view.reach(event.backend)
+        self._watch()
+
+    def _backend_leaving(self, event: events.BackendLeaving, _now_us: int) -> None:
+        self._view.leave(event.backend)
+
+    def _backend_lost(self, event: events.BackendLost, now_us: int) -> None:
+        self._view.lose(event.backend)
+        outcome = dropped(DropReason.BACKEND_LOST, f"backend {event.backend!r} was lost")
+        for sent in self._dispatches.on_backend(event.backend):
             # The end of an earlier one may have closed this one with its whole request.
             if self._dispatches.get(sent.dispatch.id) is not None:
-                self._close(sent)
+                self._dispatches.close(sent)
                 self._repeat_elsewhere(sent, outcome, now_us)
+
+    def _peers_changed(self, event: events.PeersChanged, now_us: int) -> None:
+        self._view.pools.take_peers(event.own, event.peers)
+        self._watch()
+        for ask_id in self._asks.of_peers_but(event.peers):
+            parcel = self._asks.close(ask_id)
+            # The end of an earlier one may have closed this one with its whole request.
+            if parcel is not None:
+                self._end_unplaced(parcel, self._placer.place(parcel, now_us), now_us)
+
+    def _watch(self) -> None:
+        self._effects += self._view.pools.watches(self._view.reachable)
+
+    # Pools.
+
+    def _asked(self, event: events.Asked, now_us: int) -> None:
+        dispatcher = self._view.dispatcher(event.session)
+        if dispatcher is None or dispatcher.pool is None:
+            refusal = self._view.not_planned(f"session {event.session!r}")
+            self._effects.append(events.AnswerAsk(event.peer, event.ask_id, refusal=refusal))
+            return
+        placed = dispatcher.pool.owner.place(event.session, event.items, event.deadline_us, now_us)
+        if isinstance(placed, str):
+            answer = events.AnswerAsk(event.peer, event.ask_id, placed)
+        else:
+            answer = events.AnswerAsk(event.peer, event.ask_id, refusal=placed)
+        self._effects.append(answer)
+
+    def _ask_answered(self, event: events.AskAnswered, now_us: int) -> None:
+        parcel = self._asks.close(event.ask_id)
+        if parcel is None:
+            return  # It was given up, or its request was.
+        pool, refusal = parcel.dispatcher.pool, event.refusal
+        if refusal is not None and refusal.reason not in _ELSEWHERE:
+            self._refused_by_owner(parcel, refusal, now_us)
+        elif (
+            refusal is None
+            and pool is not None
+            and event.backend in pool.members
+            and event.backend in self._view.reachable
+        ):
+            self._placer.send_to_member(parcel, event.backend, now_us)
+        else:
+            # He knows another table or other backends than we do.
+            self._decide(parcel, now_us)
+
+    def _refused_by_owner(self, parcel: Parcel, refusal: Outcome, now_us: int) -> None:
+        call = parcel.call
+        unplaced: EndedPart | None = EndedPart(call.stage, call.first, call.items, refusal)
+        if parcel.dispatcher.has_local_routes:
+            unplaced = self._placer.place_locally(parcel, now_us)
+        self._end_unplaced(parcel, unplaced, now_us)
+
+    def _decide(self, parcel: Parcel, now_us: int) -> None:
+        """The owner is of no help: decide here."""
+        if parcel.dispatcher.pool is None:
+            unplaced = self._placer.place(parcel, now_us)
+        else:
+            unplaced = self._placer.decide(parcel, now_us)
+        self._end_unplaced(parcel, unplaced, now_us)
+
+    def _end_unplaced(self, parcel: Parcel, unplaced: EndedPart | None, now_us: int) -> None:
+        if unplaced is not None:
+            self._part_ended(parcel.request, unplaced, now_us)
+
+    def _batch_started(self, event: events.BatchStarted, now_us: int) -> None:
+        dispatcher = self._view.dispatcher(event.session)
+        if dispatcher is not None and dispatcher.pool is not None:
+            dispatcher.pool.owner.batch_started(
+                event.backend,
+                event.session,
+                busy_us=event.busy_us,
+                queued_items=event.queued_items,
+                now_us=now_us,
+            )
 
     # Requests of one session.
 
     def _submit(self, event: events.Submit, now_us: int) -> None:
-        assert event.request_id not in self._requests, event
-        self._counters.request(event.session, event.items)
-        request = SessionRequest(
-            id=event.request_id,
-            deadline_us=event.deadline_us,
-            unanswered=event.items,
-        )
-        call = Call("", 0, event.items)
-        made, refusal = self._place(request, event.session, call, event.deadline_us, now_us)
-        if refusal is not None:
-            self._dispatches.unplace(made)
-            self._refuse(event.request_id, refusal)
-            return
-        self._requests[request.id] = request
-        self._send(request, made)
+        request_id, session, deadline_us, items = event
+        assert request_id not in self._requests, event
+        self._counters.request(session, items)
+        dispatcher = self._view.dispatcher(session)
+        if self.draining:
+            self._refuse(request_id, _draining())
+        elif dispatcher is None:
+            self._refuse(request_id, self._view.not_planned(f"session {session!r}"))
+        else:
+            request = SessionRequest(request_id, deadline_us, items)
+            self._requests[request_id] = request
+            parcel = Parcel(request, dispatcher, Call("", 0, items), deadline_us)
+            unplaced = self._placer.place(parcel, now_us)
+            if unplaced is not None:
+                self._answer(request, unplaced.outcome)
 
     def _refuse(self, request_id: int, outcome: Outcome) -> None:
         self._effects.append(events.Answer(request_id, outcome))
@@ -222,8 +316,7 @@ class FrontendEngine:
         for stage in query.stages:
             dispatcher = self._view.stage_dispatcher(query, stage)
             items = max(1, round(calls[stage.name]))
-            reachable = self._view.reachable
-            least_us = dispatcher and dispatcher.expected_us(items, now_us, reachable)
+            least_us = dispatcher and dispatcher.expected_us(items, now_us)
             expected_us[stage.name] = least_us or 0
         return expected_us
 
@@ -245,62 +338,35 @@ class FrontendEngine:
         self, request: QueryRequest, stage: Stage, call: Call, now_us: int
     ) -> tuple[StageStart, ...]:
         session = stage_session_name(request.run.query.name, stage.name)
-        deadline_us = request.deadlines_us[stage.name]
-        made, refusal = self._place(request, session, call, deadline_us, now_us)
-        self._send(request, made)
-        if refusal is None:
+        dispatcher = self._view.dispatcher(session)
+        if dispatcher is None:
+            refusal = self._view.not_planned(f"session {session!r}")
+            return request.run.answered(stage.name, call.first, call.items, refusal, now_us)
+        parcel = Parcel(request, dispatcher, call, request.deadlines_us[stage.name])
+        unplaced = self._placer.place(parcel, now_us)
+        if unplaced is None:
             return ()
-        placed = sum(sent.dispatch.items for sent in made)
-        first, items = call.first + placed, call.items - placed
-        return request.run.answered(stage.name, first, items, refusal, now_us)
+        return request.run.answered(*unplaced, now_us)
 
     # Dispatches.
 
-    def _place(
-        self, request: Request, session: SessionName, call: Call, deadline_us: int, now_us: int
-    ) -> tuple[list[SentDispatch], Outcome | None]:
-        if self.draining and request.id not in self._requests:
-            return [], _draining()
-        dispatcher = self._view.dispatcher(session)
-        if dispatcher is None:
-            return [], self._view.not_planned(f"session {session!r}")
-        return self._dispatches.place(
-            call,
-            dispatcher,
-            request_id=request.id,
-            deadline_us=deadline_us,
-            now_us=now_us,
-            reachable=self._view.reachable,
-            limits=self._view.limits(session),
-        )
-
-    def _send(self, request: Request, made: Iterable[SentDispatch]) -> None:
-        for sent in made:
-            request.open.add(sent.dispatch.id)
-            self._dispatches.open(sent, _timeout_us(request, sent.dispatch))
-            self._effects.append(
-                events.Send(
-                    backend=sent.route.backend,
-                    address=sent.route.address,
-                    request_id=sent.request_id,
-                    dispatch=sent.dispatch,
-                    first_item=sent.first_item,
-                    whole_payload=isinstance(request, QueryRequest),
-                )
-            )
-
     def _replied(self, event: events.Replied, now_us: int) -> None:
-        sent = self._dispatches.get(event.dispatch_id)
+        dispatch_id, outcome = event
+        sent = self._dispatches.close_replied(dispatch_id, outcome, now_us)
         if sent is None:
             return  # It was cancelled, given up or repeated elsewhere meanwhile.
-        self._dispatches.close_replied(sent, event.outcome, now_us)
-        self._requests[sent.request_id].open.discard(sent.dispatch.id)
-        if event.outcome.reason in _ELSEWHERE:
-            self._repeat_elsewhere(sent, event.outcome, now_us)
+        if outcome.reason in _ELSEWHERE:
+            self._repeat_elsewhere(sent, outcome, now_us)
         else:
-            self._ended(sent, event.outcome, now_us)
+            self._ended(sent, outcome, now_us)
 
-    def _give_up_overdue(self, now_us: int) -> None:
+    def _replied_together(self, event: events.RepliedTogether, now_us: int) -> None:
+        for replied in zip(event.dispatch_ids, event.outcomes, strict=True):
+            self._replied(events.Replied(*replied), now_us)
+
+    def _give_up_overdue(self, _event: events.Tick, now_us: int) -> None:
+        while (parcel := self._asks.pop_overdue(now_us)) is not None:
+            self._decide(parcel, now_us)
         while (overdue := self._dispatches.pop_overdue(now_us)) is not None:
             sent, outcome = overdue
             self._cancel(sent)
@@ -312,53 +378,44 @@ class FrontendEngine:
         if sent.tries >= RETRIES_MAX or dispatch.deadline_us <= now_us:
             self._ended(sent, outcome, now_us)
             return
-        made, refusal = self._dispatches.place(
-            Call(sent.stage, sent.first_item, dispatch.items, dispatch.regions),
-            sent.dispatcher,
-            request_id=sent.request_id,
-            deadline_us=dispatch.deadline_us,
-            now_us=now_us,
-            # The backend just tried would say the same again.
-            reachable=self._view.reachable - {sent.route.backend},
-            limits=self._view.limits(dispatch.session),
-            tries=sent.tries + 1,
-        )
-        if refusal is None:
-            self._send(self._requests[sent.request_id], made)
-            return
-        self._dispatches.unplace(made)
-        self._ended(sent, outcome, now_us)
-
-    def _close(self, sent: SentDispatch) -> None:
-        self._dispatches.close(sent)
-        self._requests[sent.request_id].open.discard(sent.dispatch.id)
+        call = Call(sent.stage, sent.first_item, dispatch.items, dispatch.regions)
+        tries = sent.tries + 1
+        parcel = Parcel(sent.request, sent.dispatcher, call, dispatch.deadline_us, tries)
+        # The backend just tried would say the same again; one that was lost is known to be.
+        avoid = sent.backend if sent.backend in self._view.reachable else ""
+        unplaced = self._placer.place(parcel, now_us, avoid)
+        if unplaced is not None:
+            self._end_unplaced(parcel, unplaced._replace(outcome=outcome), now_us)
 
     def _cancel(self, sent: SentDispatch) -> None:
-        self._close(sent)
+        self._dispatches.close(sent)
         for position, effect in enumerate(self._effects):
             if isinstance(effect, events.Send) and effect.dispatch is sent.dispatch:
                 del self._effects[position]  # Not even sent yet: a sibling failed at once.
                 return
-        self._effects.append(events.CancelSent(sent.route.backend, sent.dispatch.id))
+        self._effects.append(events.CancelSent(sent.backend, sent.dispatch.id))
 
     # Ends.
 
     def _ended(self, sent: SentDispatch, outcome: Outcome, now_us: int) -> None:
         """A dispatch is over: go on with its request, or answer it."""
-        request = self._requests[sent.request_id]
-        items = sent.dispatch.items
+        part = EndedPart(sent.stage, sent.first_item, sent.dispatch.items, outcome)
+        self._part_ended(sent.request, part, now_us)
+
+    def _part_ended(self, request: Request, part: EndedPart, now_us: int) -> None:
+        stage, first, items, outcome = part
         if isinstance(request, QueryRequest):
-            starts = request.run.answered(sent.stage, sent.first_item, items, outcome, now_us)
+            starts = request.run.answered(stage, first, items, outcome, now_us)
             self._start_stages(request, starts, now_us)
             self._answer_when_finished(request, now_us)
-            return
-        request.outcomes[sent.first_item] = outcome
-        request.unanswered -= items
-        if not outcome.ok:
+        elif outcome.reason is not None:
             self._answer(request, outcome)
-        elif request.unanswered == 0:
-            whole = joined([request.outcomes[first] for first in sorted(request.outcomes)])
-            self._answer(request, _unless_late(whole, request, now_us))
+        else:
+            request.outcomes[first] = outcome
+            request.unanswered -= items
+            if request.unanswered == 0:
+                whole = joined([request.outcomes[first] for first in sorted(request.outcomes)])
+                self._answer(request, _unless_late(whole, request, now_us))
 
     def _answer_when_finished(self, request: QueryRequest, now_us: int) -> None:
         failure = request.run.failure
@@ -369,10 +426,8 @@ class FrontendEngine:
 
     def _answer(self, request: Request, outcome: Outcome) -> None:
         """The one place where an accepted request ends."""
-        for dispatch_id in sorted(request.open):
-            sent = self._dispatches.get(dispatch_id)
-            assert sent is not None, dispatch_id
-            self._cancel(sent)
+        if request.open or request.asking:
+            self._abandon(request)
         del self._requests[request.id]
         stages: tuple[StageResult, ...] = ()
         if isinstance(request, QueryRequest):
@@ -380,22 +435,22 @@ class FrontendEngine:
             stages = request.run.results(request.budgets_us)
         self._effects.append(events.Answer(request.id, outcome, stages))
 
-    def _cancelled(self, request_id: int) -> None:
-        request = self._requests.get(request_id)
+    def _abandon(self, request: Request) -> None:
+        for dispatch_id in sorted(request.open):
+            sent = self._dispatches.get(dispatch_id)
+            assert sent is not None, dispatch_id
+            self._cancel(sent)
+        for ask_id in sorted(request.asking):
+            self._asks.close(ask_id)
+
+    def _cancelled(self, event: events.Cancelled, _now_us: int) -> None:
+        request = self._requests.get(event.request_id)
         if request is not None:
             self._answer(request, dropped(DropReason.CANCELLED, "the caller went away"))
 
 
 def _draining() -> Outcome:
     return dropped(DropReason.DRAINING, "this frontend is shutting down; use another")
-
-
-def _timeout_us(request: Request, dispatch: Dispatch) -> int:
-    """When to stop waiting. A query must still answer in time with what it has."""
-    if isinstance(request, QueryRequest):
-        last_us = request.deadline_us - ANSWER_RESERVE_US // 2
-        return min(dispatch.deadline_us + GRACE_US, last_us)
-    return dispatch.deadline_us + GRACE_US
 
 
 def _unless_late(outcome: Outcome, request: Request, now_us: int) -> Outcome:

@@ -1,35 +1,19 @@
-"""The engine's bookkeeping: what is under way, for whom, and since when."""
+"""The engine's bookkeeping: what is under way, for whom, and since when.
+
+Plain slotted objects: three of them are made for every request.
+"""
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from nexus.core.names import StageName
+from nexus.core.names import BackendName, StageName
 from nexus.core.request import Dispatch, Outcome
 from nexus.core.routing import Route
-from nexus.frontend.query_run import QueryRun
+from nexus.frontend.query_run import Call, QueryRun
 from nexus.frontend.session_dispatcher import SessionDispatcher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentDispatch:
-    """A dispatch that waits for its reply.
-
-    ``promised`` says that the plan itself promised to be in time, so a miss teaches admission;
-    ``tries`` counts the backends that had it before.
-    """
-
-    dispatch: Dispatch
-    request_id: int
-    stage: StageName
-    first_item: int
-    route: Route
-    dispatcher: SessionDispatcher
-    sent_us: int
-    promised: bool
-    tries: int
-
-
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class SessionRequest:
     """A request of one session; its items may be spread over several dispatches."""
 
@@ -37,6 +21,7 @@ class SessionRequest:
     deadline_us: int
     unanswered: int
     open: set[int] = field(default_factory=set)
+    asking: set[int] = field(default_factory=set)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
 
@@ -50,6 +35,47 @@ class QueryRequest:
     budgets_us: dict[StageName, int]
     deadlines_us: dict[StageName, int]
     open: set[int] = field(default_factory=set)
+    asking: set[int] = field(default_factory=set)
 
 
 Request: TypeAlias = SessionRequest | QueryRequest
+
+
+@dataclass(slots=True)
+class SentDispatch:
+    """A dispatch that waits for its reply.
+
+    ``route`` is the local route it took; None: it went to a member of the session's pool.
+    ``promised`` says that the plan itself promised to be in time, so a miss teaches admission;
+    ``tries`` counts the backends that had it before.
+    """
+
+    dispatch: Dispatch
+    request: Request
+    stage: StageName
+    first_item: int
+    backend: BackendName
+    dispatcher: SessionDispatcher
+    route: Route | None
+    sent_us: int
+    promised: bool
+    tries: int
+
+
+class Parcel(NamedTuple):
+    """Items of one request that must go somewhere; ``tries`` counts the backends that had them."""
+
+    request: Request
+    dispatcher: SessionDispatcher
+    call: Call
+    deadline_us: int
+    tries: int = 0
+
+
+class EndedPart(NamedTuple):
+    """How ``items`` items of a call, from ``first`` on, ended; or why they cannot be placed."""
+
+    stage: StageName
+    first: int
+    items: int
+    outcome: Outcome

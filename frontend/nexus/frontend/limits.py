@@ -20,6 +20,20 @@ GRACE_US = 20_000
 """An unanswered dispatch is given up this long after its deadline: the backend's own reason for a
 drop says more than ours, and needs the way back. Then it ends DEADLINE."""
 
+ASKS_OPEN_MAX = 16_384
+"""Asks that wait for the owners of pools; the next item that would have to ask is refused
+QUEUE_FULL."""
+
+ASK_US_MAX = 10_000
+ASK_SHARE_OF_TIME = 1 / 8
+"""An ask is given up after the lesser of the two (a share of the time left): then the frontend
+decides itself where the items go. A peer answers within a millisecond or two, unless its loop is
+blocked; an eighth is about what staggering gains on a small pool."""
+
+TRAVEL_US = 3_000
+"""Kept free of a pooled request's time for the way to its backend and back, by this frontend's
+reckoning: no less than what the backend itself keeps free, or its batch starts too early for us."""
+
 ANSWER_RESERVE_US = 2_000
 """Kept at the end of a query's time, so that a partial answer is still in time."""
 

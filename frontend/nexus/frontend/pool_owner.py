@@ -57,9 +57,22 @@ class PoolOwner:
         self._index_members()
 
     @property
-    def backends(self) -> tuple[BackendName, ...]:
-        """Those to be watched."""
-        return tuple(self._timelines)
+    def has_members(self) -> bool:
+        """Whether any backend of the pool can be reached."""
+        return bool(self._members or self._spares)
+
+    def serves(self, session: SessionName) -> bool:
+        """Whether the session belongs to the pool."""
+        return session in self._fillings
+
+    def target(self, session: SessionName) -> int:
+        """The batch that is filled of a session."""
+        return self._fillings[session].latencies.target
+
+    def unloaded_us(self, session: SessionName) -> int:
+        """How long one item takes on an idle backend that does not wait for more."""
+        filling = self._fillings[session]
+        return filling.latencies.of(1) + filling.session.overhead_us + self._travel_us
 
     def found(self, backend: BackendName) -> None:
         """A backend can be reached."""
@@ -93,28 +106,35 @@ class PoolOwner:
         if filling is not None and filling.batch is batch:
             filling.abandon()
 
-    def place(self, session: SessionName, items: int, deadline_us: int, now_us: int) -> Placed:
-        """Say where ``items`` of a session of this pool go."""
+    def place(
+        self,
+        session: SessionName,
+        items: int,
+        deadline_us: int,
+        now_us: int,
+        avoid: BackendName = "",
+    ) -> Placed:
+        """Say where ``items`` of a session go; not to ``avoid``, which refused them."""
         filling = self._fillings[session]
         due_us = deadline_us - self._travel_us - items * filling.session.overhead_us
+        if avoid and filling.batch is not None and filling.batch.backend == avoid:
+            filling.abandon()
         batch = filling.join(items, due_us, now_us)
         if batch is None:
-            batch = self._begin(filling, items, due_us, now_us)
+            batch = self._begin(filling, items, due_us, now_us, avoid)
         if batch is None:
             return self._refusal(filling, items, deadline_us, now_us)
         return batch.backend
 
     def expected_us(self, session: SessionName, now_us: int) -> int | None:
         """How long one item would take if it came now; None when no backend can be reached."""
-        filling = self._fillings.get(session)
-        frees_us = [member.free_us(now_us) for member in self._members + self._spares]
-        if filling is None or not frees_us:
+        if not self.has_members:
             return None
-        least_us = filling.latencies.of(1) + filling.session.overhead_us + self._travel_us
-        return max(0, min(frees_us) - now_us) + least_us
+        free_us = min(member.free_us(now_us) for member in self._members + self._spares)
+        return max(0, free_us - now_us) + self.unloaded_us(session)
 
     def _begin(
-        self, filling: BatchFilling, items: int, due_us: int, now_us: int
+        self, filling: BatchFilling, items: int, due_us: int, now_us: int, avoid: BackendName
     ) -> PoolBatch | None:
         latencies = filling.latencies
         planned = max(items, latencies.largest_within(due_us - now_us, filling.gap_us))
@@ -123,9 +143,7 @@ class PoolOwner:
         thrift = self._load.thrift(len(self._members), now_us)
         least = max(items, latencies.good_enough(planned, thrift))
         latest_us = self._latest_us(filling, due_us - latencies.of(least), ready_us, now_us)
-        chosen = _choose(self._members, ready_us, latest_us, now_us) or _choose(
-            self._spares, ready_us, latest_us, now_us
-        )
+        chosen = self._choose(ready_us, latest_us, now_us, avoid)
         if chosen is None:
             filling.entitlement.refused(now_us + filling.session.slo_us)
             return None
@@ -147,6 +165,17 @@ class PoolOwner:
         self._load.spend(latencies.of(planned))
         filling.entitlement.spend(latencies.of(planned))
         return batch
+
+    def _choose(
+        self, ready_us: int, latest_us: int, now_us: int, avoid: BackendName
+    ) -> tuple[MemberTimeline, int] | None:
+        """The member for a batch, and when it is free; a spare only if no other is in time."""
+        for members in (self._members, self._spares):
+            able = [m for m in members if m.backend != avoid] if avoid else members
+            chosen = _best(able, ready_us, latest_us, now_us)
+            if chosen is not None:
+                return chosen
+        return None
 
     def _latest_us(self, filling: BatchFilling, latest_us: int, ready_us: int, now_us: int) -> int:
         """When a device must be free for it at the latest, given what else it is entitled to."""
@@ -194,7 +223,7 @@ class PoolOwner:
         self._spares = [timeline for timeline in here if timeline.spare]
 
 
-def _choose(
+def _best(
     members: Iterable[MemberTimeline], ready_us: int, latest_us: int, now_us: int
 ) -> tuple[MemberTimeline, int] | None:
     """The member for a batch that is full at ``ready_us`` and must start by ``latest_us``.

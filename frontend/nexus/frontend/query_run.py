@@ -15,6 +15,7 @@ The rules:
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nexus.core.answer import StageResult
 from nexus.core.finding import Finding, Region
@@ -25,8 +26,7 @@ from nexus.frontend.limits import STAGE_ITEMS_MAX
 from nexus.frontend.outcomes import joined_tensors
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Items ``first`` .. ``first + items - 1`` of a stage, to be dispatched together."""
 
     stage: StageName

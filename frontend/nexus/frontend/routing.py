@@ -6,7 +6,7 @@ balancing at the frontend, with no coordination between frontends).
 """
 
 import math
-from collections.abc import Collection, Container
+from collections.abc import Container, Sequence
 
 from nexus.core.names import BackendName
 from nexus.core.routing import Route
@@ -25,6 +25,7 @@ class DeficitRoundRobin:
     def __init__(self) -> None:
         """Begin without routes."""
         self._routes: tuple[Route, ...] = ()
+        self._reachable: tuple[Route, ...] = ()
         self._weights: dict[BackendName, float] = {}
         self._credits: dict[BackendName, float] = {}
         self._cursor = 0
@@ -40,15 +41,36 @@ class DeficitRoundRobin:
         self._credits = {
             backend: self._credits.get(backend, weight) for backend, weight in self._weights.items()
         }
-        self._routes = routes
+        self._routes = self._reachable = routes
         self._cursor = 0 if not routes else self._cursor % len(routes)
 
-    def pick(self, candidates: Collection[Route]) -> Route | None:
-        """Whose turn it is among ``candidates``; None when there are none. Then ``spend``.
+    @property
+    def reachable(self) -> tuple[Route, ...]:
+        """The routes that are picked from, as of the last ``reach``."""
+        return self._reachable
 
-        A route that is not a candidate (lost, or too busy to be in time) earns nothing meanwhile:
+    def reach(self, backends: Container[BackendName]) -> None:
+        """Pick from these only, until the routes change."""
+        self._reachable = tuple(route for route in self._routes if route.backend in backends)
+        self._cursor = 0 if not self._reachable else self._cursor % len(self._reachable)
+
+    def turn(self) -> Route | None:
+        """Whose turn it is among all that can be reached; None when nobody can. Then ``spend``.
+
+        A route that is not among them (lost, or too busy to be in time) earns nothing meanwhile:
         it must not be flooded when it comes back.
         """
+        if not self._reachable:
+            return None
+        route = self._next_able()
+        if route is None:
+            self._earn_until_one_can_pay(self._reachable)
+            route = self._next_able()
+        assert route is not None
+        return route
+
+    def pick(self, candidates: Sequence[Route]) -> Route | None:
+        """Whose turn it is among ``candidates``, some of those that can be reached."""
         if not candidates:
             return None
         names = {route.backend for route in candidates}
@@ -56,14 +78,14 @@ class DeficitRoundRobin:
         if route is None:
             self._earn_until_one_can_pay(candidates)
             route = self._next_able(names)
-        assert route is not None, "a candidate is not a route of this session"
+        assert route is not None, "a candidate is not a reachable route of this session"
         return route
 
     def spend(self, route: Route, items: int) -> None:
         """Charge a route for the items it was sent."""
         self._credits[route.backend] -= items
 
-    def _earn_until_one_can_pay(self, candidates: Collection[Route]) -> None:
+    def _earn_until_one_can_pay(self, candidates: Sequence[Route]) -> None:
         rounds = min(
             math.ceil((_ONE - self._credits[route.backend]) / self._weights[route.backend])
             for route in candidates
@@ -71,13 +93,14 @@ class DeficitRoundRobin:
         for route in candidates:
             self._credits[route.backend] += rounds * self._weights[route.backend]
 
-    def _next_able(self, names: Container[BackendName]) -> Route | None:
-        for step in range(len(self._routes)):
-            position = (self._cursor + step) % len(self._routes)
-            route = self._routes[position]
-            if route.backend in names and self._credits[route.backend] >= _ONE:
-                # The next pick begins one further on: it interleaves where the paper's bursts.
-                self._cursor = (position + 1) % len(self._routes)
+    def _next_able(self, names: Container[BackendName] | None = None) -> Route | None:
+        routes, credit, position = self._reachable, self._credits, self._cursor
+        for _ in routes:
+            route = routes[position]
+            # The next pick begins one further on: it interleaves where the paper's bursts.
+            position = position + 1 if position + 1 < len(routes) else 0
+            if credit[route.backend] >= _ONE and (names is None or route.backend in names):
+                self._cursor = position
                 return route
         return None
 

@@ -1,6 +1,6 @@
-"""Where the items of one session go: its routes, and what is under way on each."""
+"""Where the items of one session go: its local routes, its pool, and what is under way."""
 
-from collections.abc import Collection
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from nexus.core.names import BackendName, SessionName
@@ -15,7 +15,9 @@ from nexus.frontend.limits import (
     REQUEST_ITEMS_MAX,
 )
 from nexus.frontend.outcomes import overloaded
+from nexus.frontend.pools import KnownPool
 from nexus.frontend.routing import DeficitRoundRobin
+from nexus.frontend.traffic_split import TrafficSplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,9 @@ class DispatchLimits:
     least: int = DISPATCH_ITEMS_MIN
     most: int = REQUEST_ITEMS_MAX
 
-    def items(self, route: Route) -> int:
-        """The limit on one route."""
-        return min(self.most, max(route.batch, self.least))
+    def items(self, batch: int) -> int:
+        """The limit where the plan fills batches of ``batch``."""
+        return min(self.most, max(batch, self.least))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +44,60 @@ class Share:
 
 
 class SessionDispatcher:
-    """One session's router and loads, kept across routing tables."""
+    """One session's routers and loads, kept across routing tables.
+
+    ``pool`` is the session's pool, if it has one; ``in_flight`` counts its items under way
+    everywhere; ``limits`` follow its model's declaration.
+    """
 
     def __init__(self, session: SessionName) -> None:
         """Begin without routes."""
         self.session = session
         self.slo_us = 0
+        self.pool: KnownPool | None = None
+        self.in_flight = 0
+        self.limits = DispatchLimits()
         self._infeasible = ""
         self._router = DeficitRoundRobin()
+        self._split = TrafficSplit()
         self._loads: dict[BackendName, RouteLoad] = {}
-        self._in_flight = 0
 
-    def update(self, routes: SessionRoutes | None) -> None:
+    def update(
+        self,
+        routes: SessionRoutes | None,
+        pool: KnownPool | None,
+        reachable: Container[BackendName],
+    ) -> None:
         """Take the session's entry of a new table; None when the table does not name it.
 
         Loads of withdrawn routes stay until their last reply, and come back with the route.
         """
         self.slo_us = routes.slo_us if routes else self.slo_us
+        self.pool = pool
         self._infeasible = routes.infeasible if routes else ""
-        self._router.update(routes.routes if routes else ())
+        local = routes.routes if routes else ()
+        self._router.update(local)
+        self._router.reach(reachable)
+        self._split.update(routes.pool_rate if routes else 0.0, sum(r.rate for r in local))
         kept = {backend: load for backend, load in self._loads.items() if load.outstanding}
-        for route in self._router.routes:
+        for route in local:
             kept[route.backend] = self._loads.get(route.backend) or RouteLoad()
         self._loads = kept
 
+    def reach(self, reachable: Container[BackendName]) -> None:
+        """Which backends can be reached has changed."""
+        self._router.reach(reachable)
+
     @property
-    def in_flight(self) -> int:
-        """Items under way."""
-        return self._in_flight
+    def has_local_routes(self) -> bool:
+        """Whether a local route can be reached."""
+        return bool(self._router.reachable)
+
+    def goes_to_pool(self, items: int) -> bool:
+        """Whether it is the pool's turn to take the next items."""
+        if self.pool is None:
+            return False
+        return not self._router.reachable or self._split.goes_to_pool(items)
 
     def load(self, backend: BackendName) -> RouteLoad:
         """What is under way on one of the routes, present or withdrawn with dispatches open."""
@@ -81,90 +109,99 @@ class SessionDispatcher:
             self._loads[backend].unlearn()
 
     def place(
-        self,
-        items: int,
-        left_us: int,
-        now_us: int,
-        reachable: Collection[BackendName],
-        limits: DispatchLimits,
+        self, items: int, left_us: int, now_us: int, avoid: BackendName = ""
     ) -> tuple[list[Share], Outcome | None]:
-        """Share items out over routes that can answer them within ``left_us``.
+        """Share items out over local routes that can answer them within ``left_us``.
 
         Returns the shares, already counted as under way, and why the rest (if any) is refused.
         """
-        if self._in_flight + items > IN_FLIGHT_MAX:
-            return [], self._queue_full(now_us, reachable)
-        routes = [route for route in self._router.routes if route.backend in reachable]
         shares: list[Share] = []
         while items:
-            route, count = self._next(routes, items, left_us, now_us, limits)
+            route, count = self._next(items, left_us, now_us, avoid)
             if route is None:
-                return shares, self._refusal(routes, items, left_us, now_us)
+                return shares, self._refusal(items, left_us, now_us)
             self._loads[route.backend].sent(route, count, now_us)
-            self._in_flight += count
+            self.in_flight += count
             shares.append(Share(route, count))
             items -= count
         return shares, None
 
-    def release(self, backend: BackendName, items: int) -> None:
-        """Items that will not be answered are no longer under way."""
-        self._loads[backend].released(items)
-        self._in_flight -= items
+    def release(self, route: Route | None, items: int) -> None:
+        """Items that will not be answered are no longer under way; no route: they were pooled."""
+        if route is not None:
+            self._loads[route.backend].released(items)
+        self.in_flight -= items
 
-    def answered(self, route: Route, items: int, now_us: int) -> None:
+    def answered(self, route: Route | None, items: int, now_us: int) -> None:
         """Items came back executed."""
-        self._loads[route.backend].answered(route, items, now_us)
-        self._in_flight -= items
+        if route is not None:
+            self._loads[route.backend].answered(route, items, now_us)
+        self.in_flight -= items
 
-    def expected_us(
-        self, items: int, now_us: int, reachable: Collection[BackendName]
-    ) -> int | None:
-        """The least expected time to an answer over all reachable routes; None without any."""
-        return min(
-            (
-                self._loads[route.backend].expected_us(route, items, now_us)
-                for route in self._router.routes
-                if route.backend in reachable
-            ),
-            default=None,
-        )
+    def expected_us(self, items: int, now_us: int) -> int | None:
+        """The least expected time to an answer, over all that can be reached; None without any."""
+        expected_us = [
+            self._loads[route.backend].expected_us(route, items, now_us)
+            for route in self._router.reachable
+        ]
+        if self.pool is not None:
+            pooled_us = self.pool.expected_us(self.session, now_us)
+            expected_us += [] if pooled_us is None else [pooled_us]
+        return min(expected_us, default=None)
 
-    def unroutable(self, reachable: Collection[BackendName]) -> Outcome | None:
+    def unroutable(self) -> Outcome | None:
         """The refusal when no reachable backend serves the session; None when one does."""
-        if any(route.backend in reachable for route in self._router.routes):
+        if self._router.reachable or (self.pool is not None and self.pool.owner.has_members):
             return None
         return self._no_route()
 
+    def queue_full(self, items: int, now_us: int) -> Outcome | None:
+        """The refusal when so many more would be too many under way; None when they would not."""
+        if self.in_flight + items <= IN_FLIGHT_MAX:
+            return None
+        expected_us = self.expected_us(1, now_us) or 0
+        return Outcome(
+            reason=DropReason.QUEUE_FULL,
+            message=f"session {self.session!r} has {self.in_flight} items under way, "
+            f"the limit is {IN_FLIGHT_MAX}",
+            expected_wait_us=expected_us,
+            retry_after_us=expected_us,
+        )
+
     def _next(
-        self,
-        routes: list[Route],
-        items: int,
-        left_us: int,
-        now_us: int,
-        limits: DispatchLimits,
+        self, items: int, left_us: int, now_us: int, avoid: BackendName
     ) -> tuple[Route | None, int]:
         """Whose turn it is, and how many items it takes: a whole dispatch, or else one batch."""
-        sizes = [limits.items, _planned_batch] if items > limits.least else [limits.items]
-        for size in sizes:
+        for whole in (True, False):
             # Mostly the one whose turn it is can be in time; only if not are all others asked.
-            route = self._router.pick(routes)
-            if route is not None and not self._fits(
-                route, min(items, size(route)), left_us, now_us
-            ):
+            route = None if avoid else self._router.turn()
+            if route is None or not self._fits(route, items, left_us, now_us, whole):
                 route = self._router.pick(
-                    [r for r in routes if self._fits(r, min(items, size(r)), left_us, now_us)]
+                    [
+                        other
+                        for other in self._router.reachable
+                        if other.backend != avoid
+                        and self._fits(other, items, left_us, now_us, whole)
+                    ]
                 )
             if route is not None:
-                count = min(items, size(route))
+                count = self._count(route, items, whole)
                 self._router.spend(route, count)
                 return route, count
+            if items <= self.limits.least:
+                break
         return None, 0
 
-    def _fits(self, route: Route, items: int, left_us: int, now_us: int) -> bool:
-        expected_us = self._loads[route.backend].expected_us(route, items, now_us)
+    def _count(self, route: Route, items: int, whole: bool) -> int:
+        return min(items, self.limits.items(route.batch) if whole else route.batch)
+
+    def _fits(self, route: Route, items: int, left_us: int, now_us: int, whole: bool) -> bool:
+        count = self._count(route, items, whole)
+        expected_us = self._loads[route.backend].expected_us(route, count, now_us)
         return can_be_in_time(expected_us, left_us)
 
-    def _refusal(self, routes: list[Route], items: int, left_us: int, now_us: int) -> Outcome:
+    def _refusal(self, items: int, left_us: int, now_us: int) -> Outcome:
+        routes: Sequence[Route] = self._router.reachable
         if not routes:
             return self._no_route()
         fastest_us = min(route.latency_us for route in routes)
@@ -191,17 +228,3 @@ class SessionDispatcher:
             f"session {self.session!r} has no backend now; it is starting, or was lost",
             retry_after_us=NO_ROUTE_RETRY_US,
         )
-
-    def _queue_full(self, now_us: int, reachable: Collection[BackendName]) -> Outcome:
-        expected_us = self.expected_us(1, now_us, reachable) or 0
-        return Outcome(
-            reason=DropReason.QUEUE_FULL,
-            message=f"session {self.session!r} has {self._in_flight} items under way, "
-            f"the limit is {IN_FLIGHT_MAX}",
-            expected_wait_us=expected_us,
-            retry_after_us=expected_us,
-        )
-
-
-def _planned_batch(route: Route) -> int:
-    return route.batch

@@ -1,0 +1,178 @@
+"""Puts the items of requests on their way: to local routes, into a pool, or first to its owner.
+
+The decisions are those of ``SessionDispatcher`` (local routes) and ``PoolOwner``; here they become
+dispatches and asks, are counted as open, and the effects are written down.
+"""
+
+from collections.abc import Iterator
+
+from nexus.core.names import BackendName
+from nexus.core.request import Dispatch, DropReason, dropped
+from nexus.core.routing import PoolMember, Route
+from nexus.frontend import events
+from nexus.frontend.admission import was_promised
+from nexus.frontend.asks import OpenAsks
+from nexus.frontend.dispatches import OpenDispatches
+from nexus.frontend.in_flight import EndedPart, Parcel, QueryRequest, Request, SentDispatch
+from nexus.frontend.limits import ANSWER_RESERVE_US, ASKS_OPEN_MAX, GRACE_US
+from nexus.frontend.query_run import Call
+
+
+class Placer:
+    """Makes dispatches and asks; ``effects`` is the engine's list."""
+
+    def __init__(
+        self, dispatches: OpenDispatches, asks: OpenAsks, effects: list[events.Effect]
+    ) -> None:
+        """Begin with dispatch number 1."""
+        self._dispatches = dispatches
+        self._asks = asks
+        self._effects = effects
+        self._last_id = 0
+
+    def place(self, parcel: Parcel, now_us: int, avoid: BackendName = "") -> EndedPart | None:
+        """Send a call on its way, in the pool or locally, as the planned rates have it.
+
+        What one side refuses the other may take. ``avoid`` is a backend that just refused.
+        """
+        dispatcher, call = parcel.dispatcher, parcel.call
+        full = dispatcher.queue_full(call.items, now_us)
+        if full is not None:
+            return EndedPart(call.stage, call.first, call.items, full)
+        if not dispatcher.goes_to_pool(call.items):
+            refused = self.place_locally(parcel, now_us, avoid)
+            if refused is None or dispatcher.pool is None:
+                return refused
+            return self._place_in_pool(_rest(parcel, refused), now_us, avoid)
+        refused = self._place_in_pool(parcel, now_us, avoid)
+        if refused is None or not dispatcher.has_local_routes:
+            return refused
+        return self.place_locally(_rest(parcel, refused), now_us, avoid)
+
+    def place_locally(
+        self, parcel: Parcel, now_us: int, avoid: BackendName = ""
+    ) -> EndedPart | None:
+        """Send a call to local routes."""
+        call, left_us = parcel.call, parcel.deadline_us - now_us
+        shares, refusal = parcel.dispatcher.place(call.items, left_us, now_us, avoid)
+        placed = 0
+        for share in shares:
+            route = share.route
+            part = call if share.items == call.items else _part(call, placed, share.items)
+            self._send(parcel, part, route, now_us)
+            placed += share.items
+        if refusal is None:
+            return None
+        return EndedPart(call.stage, call.first + placed, call.items - placed, refusal)
+
+    def decide(self, parcel: Parcel, now_us: int, avoid: BackendName = "") -> EndedPart | None:
+        """Send a call into its session's pool without asking: it is our own, or help is far."""
+        dispatcher, call = parcel.dispatcher, parcel.call
+        assert dispatcher.pool is not None
+        placed = dispatcher.pool.owner.place(
+            dispatcher.session, call.items, parcel.deadline_us, now_us, avoid
+        )
+        if not isinstance(placed, str):
+            return EndedPart(call.stage, call.first, call.items, placed)
+        self.send_to_member(parcel, placed, now_us)
+        return None
+
+    def send_to_member(self, parcel: Parcel, backend: BackendName, now_us: int) -> None:
+        """Send a call to a member of its pool."""
+        pool = parcel.dispatcher.pool
+        assert pool is not None
+        parcel.dispatcher.in_flight += parcel.call.items
+        self._send(parcel, parcel.call, pool.members[backend], now_us)
+
+    def _place_in_pool(self, parcel: Parcel, now_us: int, avoid: BackendName) -> EndedPart | None:
+        dispatcher, call = parcel.dispatcher, parcel.call
+        pool = dispatcher.pool
+        assert pool is not None
+        most = dispatcher.limits.items(pool.owner.target(dispatcher.session))
+        for part in _parts(call, most):
+            of_part = parcel if part is call else parcel._replace(call=part)
+            # Only we know whom to avoid.
+            if pool.peer and not avoid:
+                refused = self._ask(of_part, pool.peer, now_us)
+            else:
+                refused = self.decide(of_part, now_us, avoid)
+            if refused is not None:
+                left = call.first + call.items - part.first
+                return EndedPart(call.stage, part.first, left, refused.outcome)
+        return None
+
+    def _ask(self, parcel: Parcel, peer: str, now_us: int) -> EndedPart | None:
+        call = parcel.call
+        if self._asks.full:
+            message = f"{ASKS_OPEN_MAX} asks for a place wait for the owners of pools"
+            return EndedPart(
+                call.stage, call.first, call.items, dropped(DropReason.QUEUE_FULL, message)
+            )
+        ask_id = self._asks.open(peer, parcel, now_us)
+        session, deadline_us = parcel.dispatcher.session, parcel.deadline_us
+        self._effects.append(events.Ask(peer, ask_id, session, call.items, deadline_us))
+        return None
+
+    def _send(
+        self,
+        parcel: Parcel,
+        call: Call,
+        target: Route | PoolMember,
+        now_us: int,
+    ) -> None:
+        self._last_id += 1
+        request, deadline_us = parcel.request, parcel.deadline_us
+        dispatch = Dispatch(
+            id=self._last_id,
+            session=parcel.dispatcher.session,
+            deadline_us=deadline_us,
+            items=call.items,
+            regions=call.regions,
+        )
+        route = target if isinstance(target, Route) else None
+        promised = route is not None and was_promised(route, deadline_us - now_us)
+        sent = SentDispatch(
+            dispatch,
+            request,
+            call.stage,
+            call.first,
+            target.backend,
+            parcel.dispatcher,
+            route,
+            now_us,
+            promised,
+            parcel.tries,
+        )
+        self._dispatches.open(sent, _timeout_us(request, deadline_us))
+        whole = isinstance(request, QueryRequest)
+        self._effects.append(
+            events.Send(target.backend, target.address, request.id, dispatch, call.first, whole)
+        )
+
+
+def _timeout_us(request: Request, deadline_us: int) -> int:
+    """When to stop waiting. A query must still answer in time with what it has."""
+    if isinstance(request, QueryRequest):
+        last_us = request.deadline_us - ANSWER_RESERVE_US // 2
+        return min(deadline_us + GRACE_US, last_us)
+    return deadline_us + GRACE_US
+
+
+def _parts(call: Call, most: int) -> Iterator[Call]:
+    """The call in parts of at most ``most`` items."""
+    if call.items <= most:
+        yield call
+        return
+    for start in range(0, call.items, most):
+        yield _part(call, start, min(most, call.items - start))
+
+
+def _part(call: Call, start: int, items: int) -> Call:
+    return Call(call.stage, call.first + start, items, call.regions[start : start + items])
+
+
+def _rest(parcel: Parcel, refused: EndedPart) -> Parcel:
+    call = parcel.call
+    if refused.items == call.items:
+        return parcel
+    return parcel._replace(call=_part(call, refused.first - call.first, refused.items))
