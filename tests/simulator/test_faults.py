@@ -35,7 +35,7 @@ BASE = Scenario(
     models=(ScenarioModel(name="resnet50", profiles={"v100": PROFILE}, max_batch=32),),
     sessions=(
         ScenarioSession(
-            session=Session(model="resnet50", slo_us=200_000, expected_rate=450), rate=120
+            session=Session(model="resnet50", slo_us=200_000, expected_rate=450), rate=80
         ),
     ),
     network=Network(delay_us=200),

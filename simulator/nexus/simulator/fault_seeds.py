@@ -166,7 +166,7 @@ def _loaded(scenario: Scenario, devices: int, rng: random.Random) -> Scenario:
     queries = (_query(scenario.models, rng),) if rng.random() < 0.3 else ()  # noqa: PLR2004
     unscaled = replace(scenario, sessions=tuple(sessions), queries=queries)
     needed = sum(plan_scenario(unscaled).plan.lower_bound.values())
-    offered = sum(entry.rate for entry in (*unscaled.sessions, *unscaled.queries))
+    offered = sum(entry.rate for entry in sessions) + sum(entry.rate for entry in queries)
     factor = rng.uniform(*LOAD) * devices / needed
     return unscaled.scaled(min(factor, RATE_MAX / offered))
 

@@ -15,11 +15,13 @@ class Arrangement:
     """Whom a policy serves with what, and how to make it (anew for each run: it has a state).
 
     ``time_shared``: batches of several sessions may run on one device at once, each slower for it.
+    ``slack``: what a stage of a query leaves of its budget is added to those after it.
     """
 
     situation: Situation
     policy: Callable[[], Policy]
     time_shared: bool = False
+    slack: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

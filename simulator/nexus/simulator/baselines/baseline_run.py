@@ -14,11 +14,11 @@ from nexus.core.clock import MonotonicClock
 from nexus.core.names import SessionName, stage_session_name
 from nexus.core.request import DropReason, Outcome, dropped
 from nexus.core.units import US_PER_S, s_from_us
-from nexus.scheduler.scenario import DeviceBehaviour, Scenario
+from nexus.scheduler.scenario import DeviceBehaviour, Scenario, ScenarioQuery
 from nexus.simulator.baselines.arrangement import Arrangement
 from nexus.simulator.baselines.item import Item, Line
 from nexus.simulator.baselines.policy import Drop, Effect, Preempt, Refuse, Start
-from nexus.simulator.baselines.query_walk import QueryShape, QueryWalk, shape_of
+from nexus.simulator.baselines.query_walk import QueryShape, QueryWalk, shape_of, stage_ends_us
 from nexus.simulator.baselines.shared_devices import SharedDevice
 from nexus.simulator.clients import Clients
 from nexus.simulator.ledger import Account, Ledger
@@ -40,10 +40,14 @@ OUTCOMES = {
 
 @dataclass(frozen=True, slots=True)
 class _Frames:
-    """What all frames of one query share: the line of its first stage, and its shape."""
+    """What all frames of one query share: the line of its first stage, and its shape.
+
+    ``ends_us[s]`` is when stage s should have ended, from the frame's arrival on.
+    """
 
     first_line: Line
     shape: QueryShape
+    ends_us: tuple[int, ...]
 
 
 class BaselineFrontend:
@@ -65,7 +69,14 @@ class BaselineFrontend:
     def submit_query(self, request_id: int, query: str, deadline_us: int) -> None:
         """A client asks for a query on one frame."""
         frames = self._run.frames[query]
-        walk = QueryWalk(frames.shape, frames.first_line, self._index, request_id, deadline_us)
+        walk = QueryWalk(
+            frames.shape,
+            frames.first_line,
+            self._index,
+            request_id,
+            deadline_us,
+            frames.ends_us,
+        )
         self._run.start_stages(walk, walk.begin())
 
 
@@ -86,16 +97,14 @@ class BaselineRun:
         self.batches: dict[SessionName, dict[int, int]] = {}
         self.lines = {served.name: i for i, served in enumerate(arrangement.situation.served)}
         self.frames = {
-            entry.query.name: _Frames(
-                self.lines[stage_session_name(entry.query.name, entry.query.stages[0].name)],
-                shape_of(entry.query, entry.fan_outs, partial_answers=partial_answers),
-            )
+            entry.query.name: self._frames(arrangement, entry, partial_answers=partial_answers)
             for entry in scenario.queries
         }
         self._scenario = scenario
         self._settings = settings
         self._situation = arrangement.situation
         self._served = arrangement.situation.served
+        self._slack = arrangement.slack
         self._policy = arrangement.policy()
         self._wakeup = Wakeup(self.world, self._woken)
         self._rng = random.Random(settings.seed)  # noqa: S311 - reproducible, not secret
@@ -149,11 +158,22 @@ class BaselineRun:
         served = self._served[line]
         now_us = self.world.now_us
         deadline_us = now_us + served.slo_us - served.egress_us
+        if walk is not None and self._slack:
+            deadline_us = walk.due_us[stage] - served.egress_us
         item = Item(line, frontend, request_id, deadline_us, walk, stage)
         if served.ingress_us:
             self.world.at(now_us + served.ingress_us, self._arrived, item)
         else:
             self._arrived(item)
+
+    def _frames(
+        self, arrangement: Arrangement, entry: ScenarioQuery, *, partial_answers: bool
+    ) -> _Frames:
+        query = entry.query
+        lines = [self.lines[stage_session_name(query.name, s.name)] for s in query.stages]
+        budgets_us = [arrangement.situation.served[line].slo_us for line in lines]
+        shape = shape_of(query, entry.fan_outs, partial_answers=partial_answers)
+        return _Frames(lines[0], shape, stage_ends_us(shape, budgets_us))
 
     def _arrived(self, item: Item) -> None:
         self._perform(self._policy.arrived(item, self.world.now_us))

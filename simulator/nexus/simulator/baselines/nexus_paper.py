@@ -7,7 +7,8 @@ packed by ScheduleSaturate and ScheduleResidue, 2 l(B) <= SLO, no headroom (6.1)
 equal SLOs are planned and batched as one session (6.3); frontends dispatch by deficit round-robin
 over planned rates; devices take their sessions in turn with the planned batch at most and the
 sliding-window early drop (6.3); pre- and post-processing overlap execution. Nothing is refused at
-the door.
+the door. As in its public code, though not in the paper, what a stage of a query leaves of its
+budget is added to the next stages'.
 
 The ablations, as in the paper's section 7.3: *prefix*: every variant is a session of its own;
 *squishy*: the batch-oblivious allotment instead of the packing; *early-drop*: lazy drop; *overlap*:
@@ -61,6 +62,7 @@ class NexusParts:
         return Arrangement(
             situation=situation,
             policy=lambda: DutyCycleDevices(situation, slots, drop, parts.joined),
+            slack=True,
         )
 
 

@@ -60,6 +60,14 @@ def shape_of(
     )
 
 
+def stage_ends_us(shape: QueryShape, budgets_us: Sequence[int]) -> tuple[int, ...]:
+    """When each stage ends, from the frame's arrival on, if all take the whole of their budgets."""
+    ends: list[int] = []
+    for stage, parents in enumerate(shape.parents):
+        ends.append(max((ends[parent] for parent in parents), default=0) + budgets_us[stage])
+    return tuple(ends)
+
+
 def _draws(child: Stage, fan_outs: Mapping[StageName, FanOut]) -> tuple[LabelDraw, ...]:
     labels = child.each or (child.name,)
     mean = child.fan_out / len(child.after) / len(labels)
@@ -78,6 +86,7 @@ class QueryWalk:
         "_shape",
         "answered",
         "deadline_us",
+        "due_us",
         "failed",
         "first_line",
         "frontend",
@@ -85,14 +94,25 @@ class QueryWalk:
     )
 
     def __init__(
-        self, shape: QueryShape, first_line: int, frontend: int, request_id: int, deadline_us: int
+        self,
+        shape: QueryShape,
+        first_line: int,
+        frontend: int,
+        request_id: int,
+        deadline_us: int,
+        ends_us: Sequence[int],
     ) -> None:
-        """Begin with no stage started; stage s is served as line ``first_line`` + s."""
+        """Begin with no stage started; stage s is served as line ``first_line`` + s.
+
+        ``due_us`` is when each stage should have ended, by ``ends_us`` from the frame's arrival.
+        """
         stages = len(shape.parents)
         self.first_line = first_line
         self.frontend = frontend
         self.request_id = request_id
         self.deadline_us = deadline_us
+        sent_us = deadline_us - shape.query.slo_us
+        self.due_us = tuple(sent_us + end_us for end_us in ends_us)
         self.failed: DropReason | None = None
         self.answered = False
         self._shape = shape

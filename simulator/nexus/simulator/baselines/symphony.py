@@ -10,7 +10,7 @@ N staggered devices can sustain.
 
 Simplified: one perfect dispatcher instead of a thread per model and a rank thread; every device
 serves every session (no epoch-scale assignment of models to sub-clusters); SLOs of queries are
-split by the paper's dynamic programming, as its authors' system does.
+split by Nexus' dynamic programming, with its slack: they share their authors and frontend.
 """
 
 from collections import deque
@@ -38,7 +38,7 @@ class _Candidate(NamedTuple):
 def arrange(scenario: Scenario, _settings: ArrangeSettings) -> Arrangement:
     """Every session on every device."""
     situation = situation_of(scenario, analysed_splits(scenario), uniform_devices(scenario))
-    return Arrangement(situation=situation, policy=lambda: Symphony(situation))
+    return Arrangement(situation=situation, policy=lambda: Symphony(situation), slack=True)
 
 
 class Symphony:

@@ -37,8 +37,10 @@ SSD_BATCH_1_MS = 47.0
 GOOGLENET_BATCH_1_MS = 4.2
 """The paper, section 2: the traffic application's models on a 1080Ti, one input at a time."""
 
+VGG_16_TITAN_X_MS = (3.19, 4.9)
 VGG_FACE_TITAN_X_MS = (3.19, 4.9)
-"""uwsampl/nexus, profile of VGG-Face on a Titan X: its line through batches 1 to 32."""
+VGG_S_TITAN_X_MS = (0.80, 2.3)
+"""uwsampl/nexus, profiles on a Titan X: the lines through their batches 1 to 32."""
 
 LENET_SIX_MS = (0.06, 0.5)
 """Six digits of one frame as one item. Table 1 says < 0.1 ms a digit; the rest is chosen."""
@@ -125,5 +127,5 @@ def zipf(count: int, exponent: float) -> Sequence[float]:
 
 
 SSD_MS = scaled_to(SSD_BATCH_1_MS, V100_MS["r-cnn"])
-"""The paper's SSD batches as the published detector does."""
+"""The paper's SSD, batching as the detector whose profile is published."""
 GOOGLENET_MS = scaled_to(GOOGLENET_BATCH_1_MS, V100_MS["googlenet"])
