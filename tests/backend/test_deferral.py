@@ -190,6 +190,14 @@ def test_engine_starts_before_its_time_where_ticks_come_late() -> None:
     assert world.engine.next_wakeup_us() == 100_000 - 11_000 - 2_000
 
 
+def test_engine_starts_before_its_time_where_the_plan_leaves_slack(world: VirtualBackend) -> None:
+    """Sessions that share a pool may have to wait for each other's batches."""
+    world.plan(replace(pooled(placement_of(FAST, 100_000, 4)), slack_us=7_000))
+    world.arrive(1, "fast@100ms", 100_000)
+    world.run_until(0)
+    assert world.engine.next_wakeup_us() == 100_000 - 11_000 - 7_000
+
+
 def test_engine_saves_a_lone_head_from_the_dispatch_that_cannot_join_it() -> None:
     """On an idle device waiting was a choice: it was not behind, so no batch is too small."""
     world = VirtualBackend({"fast": FAST})
