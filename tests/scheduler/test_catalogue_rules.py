@@ -1,5 +1,7 @@
 """What may be declared and removed, and the documents that say so."""
 
+from dataclasses import replace
+
 import pytest
 
 from nexus.core.cluster import Catalogue
@@ -134,6 +136,27 @@ def test_resources_are_read_in_the_units_of_people() -> None:
 def test_resources_name_the_mistake(document: str, message: str) -> None:
     with pytest.raises(DocumentError, match=message):
         parse_resources(document, "f")
+
+
+def test_resources_read_the_variants_of_a_session() -> None:
+    text = "kind: Session\nmodel: m\nslo_ms: 50\nvariants: [small, tiny]"
+    (session,) = parse_resources(text)
+    assert session == Session(model="m", slo_us=50_000, variants=("small", "tiny"))
+    with pytest.raises(DocumentError, match=r"f:1: session .m@50ms.: variants m must differ"):
+        parse_resources("kind: Session\nmodel: m\nslo_ms: 50\nvariants: [m]", "f")
+
+
+def test_catalogue_refuses_a_variant_that_is_not_there_or_not_alike() -> None:
+    session = Session(model="m", slo_us=50_000, variants=("small",))
+    with pytest.raises(InvalidArgumentError, match="variant: model 'small' is not declared"):
+        with_resources(Catalogue(), [MODEL, session])
+    other = replace(MODEL, name="small", inputs=(TensorSpec("x", DataType.BYTES, (-1,)),))
+    with pytest.raises(InvalidArgumentError, match="variant 'small' has other inputs than model"):
+        with_resources(Catalogue(), [MODEL, other, session])
+    alike = replace(MODEL, name="small")
+    catalogue = with_resources(Catalogue(), [MODEL, alike, session])
+    with pytest.raises(FailedPreconditionError, match="in use by session m@50ms"):
+        require_removable(catalogue, "model", "small")
 
 
 def test_facts_show_what_the_cluster_made_of_a_session_and_a_query() -> None:

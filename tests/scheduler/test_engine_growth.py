@@ -4,10 +4,12 @@ from dataclasses import replace
 
 from nexus.core.cluster import Catalogue
 from nexus.core.plan import Plan
+from nexus.core.profile import linear_profile
 from nexus.core.routing import RoutingTable
 from nexus.core.session import Session
 from nexus.core.units import US_PER_S
 from nexus.scheduler.absence import EMPTY_US
+from nexus.scheduler.engine import SchedulerEngine
 from nexus.scheduler.settings import DEFAULT, EpochSettings, TunerSettings
 from tests.scheduler.virtual_cluster import VirtualCluster, catalogue_of, resnet
 
@@ -148,3 +150,56 @@ def test_engine_goes_on_from_its_own_plan_when_the_store_has_lost_it() -> None:
     assert (cluster.plan.version, cluster.plan.fence) == (plan.version + 1, 2)
     assert cluster.engine.table.version >= table.version
     assert cluster.engine.table.session(BUSY.name) == table.session(BUSY.name)
+
+
+LADDER = Session(model="resnet", slo_us=50_000, expected_rate=700, variants=("small",))
+
+
+def ladder_cluster() -> VirtualCluster:
+    """One device, one session that a smaller model could serve twice as fast."""
+    small = linear_profile("small", "v100", 300, 4_000, 64)
+    cluster = VirtualCluster(catalogue_of((resnet(), small), (LADDER,)), planner=LOCAL)
+    cluster.add("b0")
+    cluster.rates[LADDER.name] = 700
+    cluster.step(12)
+    return cluster
+
+
+def served_by(cluster: VirtualCluster) -> tuple[str, str]:
+    routes = cluster.table.session(LADDER.name)
+    assert routes is not None
+    return routes.model, routes.variant
+
+
+def test_engine_steps_down_for_a_surge_that_no_device_is_left_for() -> None:
+    cluster = ladder_cluster()
+    assert served_by(cluster) == ("resnet", "")
+    cluster.rates[LADDER.name] = 1100
+    for _ in range(3):
+        cluster.step()
+        assert cluster.routed(LADDER.name) == ["b0"]
+    assert served_by(cluster) == ("resnet", "small")
+    assert cluster.plan.unmet == {}
+
+
+def test_engine_steps_up_again_once_there_is_room_for_a_while() -> None:
+    cluster = ladder_cluster()
+    cluster.rates[LADDER.name] = 1100
+    cluster.step(40)
+    assert served_by(cluster) == ("resnet", "small")
+    cluster.rates[LADDER.name] = 500
+    for _ in range(90):
+        cluster.step()
+        assert cluster.routed(LADDER.name) == ["b0"]
+    assert served_by(cluster) == ("resnet", "")
+
+
+def test_engine_of_a_new_leader_knows_which_model_serves() -> None:
+    cluster = ladder_cluster()
+    cluster.rates[LADDER.name] = 1100
+    cluster.step(40)
+    cluster.engine = SchedulerEngine(cluster.planner, cluster.epochs)
+    cluster.lead(2)
+    for _ in range(20):
+        cluster.step()
+        assert served_by(cluster) == ("resnet", "small")

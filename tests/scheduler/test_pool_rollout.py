@@ -240,6 +240,47 @@ def test_pool_rollout_is_not_stopped_by_a_session_that_loads_nowhere() -> None:
     assert step.sessions[1].infeasible.startswith("s1 failed to load on b0: no such weights")
 
 
+def test_rollout_changes_the_model_of_a_session_without_a_gap() -> None:
+    stage = Stage()
+    stage.aim(backend("b0", placement("s0", None)), backend("b1", placement("s0", None)))
+    stage.settle()
+    stage.aim(backend("b0", placement("s0~v", None)), backend("b1", placement("s0~v", None)))
+    stage.publish()
+    stage.loaded["b0"] = {"s0", "s0~v"}
+    (routes,) = stage.publish().sessions
+    assert (routes.served_as, [r.backend for r in routes.routes]) == ("s0", ["b0", "b1"])
+    stage.loaded["b1"] = {"s0", "s0~v"}
+    step = stage.publish()
+    (routes,) = step.sessions
+    assert (routes.session, routes.served_as) == ("s0", "s0~v")
+    assert [r.backend for r in routes.routes] == ["b0", "b1"]
+    assert {p.session: p.rate for p in step.backends[0].placements} == {"s0~v": 100.0, "s0": 0.0}
+    stage.seen = stage.published.table_version
+    assert [p.session for p in stage.publish().backends[0].placements] == ["s0~v"]
+
+
+def test_rollout_changes_the_model_of_a_pooled_session_without_a_gap() -> None:
+    stage = Stage()
+    stage.aim(*pool_of("p", "s0 s1", "b0", "b1"))
+    stage.settle()
+    stage.aim(*pool_of("p", "s0~v s1", "b0", "b1"))
+    stage.publish()
+    stage.loaded["b0"] = {"s0", "s1", "s0~v"}
+    first = stage.publish().sessions[0]
+    assert (first.served_as, first.pool, stage.shown("p")) == ("s0", "p", "s0,s1 on b0,b1")
+    stage.loaded["b1"] = {"s0", "s1", "s0~v"}
+    first = stage.publish().sessions[0]
+    assert (first.served_as, first.pool, stage.shown("p")) == ("s0~v", "p", "s0~v,s1 on b0,b1")
+
+
+def test_rollout_serves_by_a_variant_at_once_where_nothing_else_does() -> None:
+    stage = Stage()
+    stage.aim(backend("b0", placement("s0~v", None)), backend("b1", placement("s0~v", None)))
+    stage.loaded["b0"] = {"s0~v"}
+    (routes,) = stage.publish().sessions
+    assert (routes.served_as, [r.backend for r in routes.routes]) == ("s0~v", ["b0"])
+
+
 def random_target(rng: random.Random) -> Target:
     """Each backend is in one of two pools, local, or unused; sessions are drawn a pool."""
     names = rng.sample(SESSIONS, 3)

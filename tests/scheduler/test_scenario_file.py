@@ -273,6 +273,7 @@ def test_scenario_plan_prints_the_contract() -> None:
                 "sessions": [
                     {
                         "session": "r@100ms",
+                        "model": "r",
                         "batch": 30,
                         "rate": 500,
                         "latency_ms": 39.0,
@@ -282,3 +283,25 @@ def test_scenario_plan_prints_the_contract() -> None:
             }
         ],
     }
+
+
+def test_scenario_plan_names_the_variant_that_serves_a_session() -> None:
+    scenario = parse_scenario(
+        "name: t\ndevices: [{type: v100, count: 1}]\n"
+        "models:\n"
+        "  - {name: big, profiles: {v100: {alpha_ms: 2, beta_ms: 9}}}\n"
+        "  - {name: small, profiles: {v100: {alpha_ms: 1, beta_ms: 5}}}\n"
+        "sessions: [{model: big, slo_ms: 100, rate: 600, variants: [small]}]\n"
+    )
+    (backend,) = plan_json(plan_scenario(scenario))["backends"]  # type: ignore[misc]
+    (session,) = backend["sessions"]
+    assert (session["session"], session["model"]) == ("big@100ms", "small")
+
+
+def test_scenario_refuses_a_variant_that_it_does_not_define() -> None:
+    with pytest.raises(DocumentError, match=r"small"):
+        parse_scenario(
+            "name: t\ndevices: [{type: v100}]\n"
+            "models: [{name: big, profiles: {v100: {alpha_ms: 2, beta_ms: 9}}}]\n"
+            "sessions: [{model: big, slo_ms: 100, rate: 6, variants: [small]}]\n"
+        )

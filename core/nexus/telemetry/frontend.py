@@ -39,6 +39,10 @@ class FrontendMetrics:
             self._metrics.observe(metrics.REQUEST_LATENCY, session, value=latency_s)
         self._observe_slack(session, outcome, slack_us)
 
+    def degraded(self, session: SessionName, variant: ModelName) -> None:
+        """A cheaper variant of the session's model answered a request."""
+        self._metrics.count(metrics.DEGRADED, session, variant)
+
     def query_answered(
         self, query: QueryName, outcome: Outcome, latency_us: int, slack_us: int
     ) -> None:

@@ -23,6 +23,12 @@ REQUEST_LATENCY = histogram(
     "From a request's arrival to its answer; answered requests only.",
     "session",
 )
+DEGRADED = counter(
+    "nexus_frontend_degraded_total",
+    "Requests for a session that a cheaper variant of its model answered: that one.",
+    "session",
+    "model",
+)
 QUERY_REQUESTS = counter(
     "nexus_frontend_query_requests_total",
     "Frames sent to a query, by outcome: ok or the drop reason.",
@@ -76,6 +82,7 @@ FRONTEND_STORE_UP = gauge("nexus_frontend_store_up", "1 when the last call to th
 
 FRONTEND = (
     REQUESTS,
+    DEGRADED,
     REQUEST_LATENCY,
     QUERY_REQUESTS,
     QUERY_LATENCY,
@@ -161,6 +168,9 @@ EPOCH_DURATION = histogram(
 )
 PLAN_VERSION = gauge("nexus_scheduler_plan_version", "Version of the plan last published.")
 PLAN_DEVICES = gauge("nexus_scheduler_plan_devices", "Devices the plan uses.", "device")
+PLAN_SPARES = gauge(
+    "nexus_scheduler_plan_spares", "Idle devices that the plan keeps warm.", "device"
+)
 PLAN_DEVICES_NEEDED = gauge(
     "nexus_scheduler_plan_devices_needed",
     "Devices the load asks for, which may be more than there are.",
@@ -185,11 +195,20 @@ SESSION_UNMET_RATE = gauge(
     "Load that the devices at hand do not cover, in items per second.",
     "session",
 )
+SESSION_DEGRADED = gauge(
+    "nexus_scheduler_session_degraded",
+    "1 for a session that the plan serves by a cheaper variant of its model.",
+    "session",
+)
 STAGE_FAN_OUT = gauge(
     "nexus_scheduler_stage_fan_out", "Calls of a stage per call of its parent.", "session"
 )
 STAGE_BUDGET = gauge(
     "nexus_scheduler_stage_budget_seconds", "A stage's share of its query's SLO.", "session"
+)
+CATALOGUE_DOUBTED = gauge(
+    "nexus_scheduler_catalogue_doubted",
+    "1 while everything declared has vanished from the store and the last of it is kept.",
 )
 LEADER = gauge("nexus_scheduler_leader", "1 on the scheduler that leads.")
 LEASE_FENCE = gauge(
@@ -208,14 +227,17 @@ SCHEDULER = (
     EPOCH_DURATION,
     PLAN_VERSION,
     PLAN_DEVICES,
+    PLAN_SPARES,
     PLAN_DEVICES_NEEDED,
     LOWER_BOUND,
     INFEASIBLE,
     SESSION_RATE,
     SESSION_PLANNED_RATE,
     SESSION_UNMET_RATE,
+    SESSION_DEGRADED,
     STAGE_FAN_OUT,
     STAGE_BUDGET,
+    CATALOGUE_DOUBTED,
     LEADER,
     LEASE_FENCE,
     BACKENDS,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from nexus.core.cluster import BackendState, BackendStatus
-from nexus.core.names import SessionName, stage_session_name
+from nexus.core.names import SessionName, declared_session, stage_session_name, variant_of
 from nexus.core.plan import Plan
 from nexus.core.units import s_from_us
 from nexus.telemetry import metrics
@@ -29,12 +29,14 @@ class SchedulerMetrics:
         self._metrics.count(metrics.PLAN_MOVES, by=moves)
         self._metrics.set(metrics.PLAN_VERSION, value=plan.version)
         self._metrics.set(metrics.INFEASIBLE, value=len(plan.infeasible))
-        used = Counter(backend.device for backend in plan.backends if backend.placements)
-        self._metrics.replace(metrics.PLAN_DEVICES, _floats(used))
+        used, spares = _devices(plan)
+        self._metrics.replace(metrics.PLAN_DEVICES, used)
+        self._metrics.replace(metrics.PLAN_SPARES, spares)
         self._metrics.replace(metrics.PLAN_DEVICES_NEEDED, _floats(plan.devices_needed))
         self._metrics.replace(metrics.LOWER_BOUND, plan.lower_bound)
         self._metrics.replace(metrics.SESSION_PLANNED_RATE, _planned_rates(plan))
         self._metrics.replace(metrics.SESSION_UNMET_RATE, plan.unmet)
+        self._metrics.replace(metrics.SESSION_DEGRADED, _degraded(plan))
         self._metrics.replace(metrics.STAGE_BUDGET, _budgets_s(plan))
 
     def observed(
@@ -50,6 +52,10 @@ class SchedulerMetrics:
         for state in BackendState:
             self._metrics.set(metrics.BACKENDS, state.value, value=states[state])
 
+    def doubts_catalogue(self, doubted: bool) -> None:
+        """Whether an empty catalogue is not believed yet."""
+        self._metrics.set(metrics.CATALOGUE_DOUBTED, value=float(doubted))
+
     def leads(self, fence: int | None) -> None:
         """The fencing number of the lease held; None when another leads."""
         self._metrics.set(metrics.LEADER, value=float(fence is not None))
@@ -60,6 +66,17 @@ class SchedulerMetrics:
         self._metrics.set(metrics.SCHEDULER_STORE_UP, value=float(up))
 
 
+def _devices(plan: Plan) -> tuple[dict[str, float], dict[str, float]]:
+    """The devices in use and those only kept warm, by type."""
+    used: Counter[str] = Counter()
+    spares: Counter[str] = Counter()
+    for backend in plan.backends:
+        if backend.placements:
+            idle = all(placement.spare for placement in backend.placements)
+            (spares if idle else used)[backend.device] += 1
+    return _floats(used), _floats(spares)
+
+
 def _floats(counts: Mapping[str, int]) -> dict[str, float]:
     return {name: float(count) for name, count in counts.items()}
 
@@ -68,8 +85,18 @@ def _planned_rates(plan: Plan) -> dict[str, float]:
     rates: dict[str, float] = {}
     for backend in plan.backends:
         for placement in backend.placements:
-            rates[placement.session] = rates.get(placement.session, 0.0) + placement.rate
+            name = declared_session(placement.session)
+            rates[name] = rates.get(name, 0.0) + placement.rate
     return rates
+
+
+def _degraded(plan: Plan) -> dict[str, float]:
+    return {
+        declared_session(placement.session): 1.0
+        for backend in plan.backends
+        for placement in backend.placements
+        if placement.rate > 0 and variant_of(placement.session)
+    }
 
 
 def _budgets_s(plan: Plan) -> dict[str, float]:

@@ -62,6 +62,7 @@ def with_resources(catalogue: Catalogue, resources: Sequence[Declared]) -> Catal
         profiles=_merged(catalogue.profiles, _only(Profile, resources)),
     )
     _require_models(merged, resources)
+    _require_alike_variants(merged)
     _require_distinct_names(merged)
     return merged
 
@@ -77,7 +78,7 @@ def require_removable(catalogue: Catalogue, kind: str, name: str) -> None:
 
 
 def _users(catalogue: Catalogue, model: str) -> list[str]:
-    sessions = [f"session {s.name}" for s in catalogue.sessions if s.model == model]
+    sessions = [f"session {s.name}" for s in catalogue.sessions if model in (s.model, *s.variants)]
     queries = [
         f"query {query.name}"
         for query in catalogue.queries
@@ -118,7 +119,25 @@ def _models_named(resource: Declared) -> list[tuple[str, str]]:
     """The models a resource refers to, each with where it does."""
     if isinstance(resource, Query):
         return [(stage.model, f"stage {stage.name!r}: ") for stage in resource.stages]
+    if isinstance(resource, Session):
+        return [(resource.model, ""), *((model, "variant: ") for model in resource.variants)]
     return [] if isinstance(resource, Model) else [(resource.model, "")]
+
+
+def _require_alike_variants(merged: Catalogue) -> None:
+    """A variant answers requests meant for the model: it must take and give the same."""
+    models = {model.name: model for model in merged.models}
+    for session in merged.sessions:
+        own = models[session.model]
+        for name in session.variants:
+            variant = models[name]
+            for what in ("handler", "inputs", "outputs"):
+                if getattr(own, what) != getattr(variant, what):
+                    raise InvalidArgumentError(
+                        f"session {session.name!r}: variant {name!r} has other {what} than model "
+                        f"{own.name!r}; it could not answer in its place",
+                        reason="unlike_variant",
+                    )
 
 
 def _require_distinct_names(merged: Catalogue) -> None:

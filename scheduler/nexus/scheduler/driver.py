@@ -103,7 +103,11 @@ class SchedulerDriver:
             backends=await self._cluster.backends(),
             frontends=await self._cluster.frontends(),
         )
+        doubted = self._engine.doubts_catalogue
         self._handle(observed)
+        if self._engine.doubts_catalogue and not doubted:
+            _log.warning("everything declared has vanished: going on with what was")
+        self._metrics.doubts_catalogue(self._engine.doubts_catalogue)
         self._observe_metrics(observed.backends)
         await self._publish()
 

@@ -284,6 +284,7 @@ class SchedulerEngine:
             observed.backends,
             observed.frontends,
             profiles_of(observed.catalogue, self._load.factors).of_placement,
+            models={s.name: s.model for s in observed.catalogue.sessions if s.variants},
         )
         self._withdrawn = step.withdrawn
         effects: list[Effect] = []

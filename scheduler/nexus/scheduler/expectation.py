@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from nexus.core.cluster import Catalogue
-from nexus.core.names import SessionName, stage_session_name
+from nexus.core.names import SessionName, declared_session, stage_session_name
 from nexus.core.plan import Plan
 from nexus.core.session import SessionLoad
 from nexus.scheduler.fan_out import FanOutEstimator
@@ -116,8 +116,8 @@ def carried_rates(plan: Plan, catalogue: Catalogue, headroom: float) -> dict[str
     provided: dict[str, float] = dict(plan.unmet)
     for backend in plan.backends:
         for placement in backend.placements:
-            rate = placement.rate * headroom
-            provided[placement.session] = provided.get(placement.session, 0.0) + rate
+            name = declared_session(placement.session)
+            provided[name] = provided.get(name, 0.0) + placement.rate * headroom
     for query in catalogue.queries:
         provided[query.name] = max(
             provided.get(stage_session_name(query.name, root.name), 0.0) / root.fan_out

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from nexus.core.cluster import Catalogue
 from nexus.core.model import Model
-from nexus.core.names import SessionName, stage_session_name
+from nexus.core.names import SessionName, declared_session, stage_session_name
 from nexus.core.plan import Plan
 from nexus.core.profile import Profile
 from nexus.core.query import Query
@@ -85,6 +85,7 @@ def _session(
                 "backend": backend.backend,
                 "device": backend.device,
                 "duty_cycle_ms": ms_from_us(backend.duty_cycle_us),
+                "model": placement.model,
                 "batch": placement.batch,
                 "rate": placement.rate,
                 "latency_ms": ms_from_us(placement.latency_us),
@@ -93,7 +94,7 @@ def _session(
             }
             for backend in plan.backends
             for placement in backend.placements
-            if placement.session == name
+            if declared_session(placement.session) == name
         ],
         "routes": [route.backend for route in routes.routes] if routes else [],
         "pool": _pool(name, table),

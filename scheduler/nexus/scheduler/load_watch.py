@@ -7,7 +7,7 @@ over by another leader: a standby watches, too.
 from collections.abc import Mapping
 
 from nexus.core.cluster import Catalogue
-from nexus.core.names import SessionName
+from nexus.core.names import SessionName, declared_session
 from nexus.core.units import US_PER_S
 from nexus.scheduler.correction import Factors, updated_factors
 from nexus.scheduler.envelope import Recent, Spread, remembered, window_rates
@@ -57,8 +57,8 @@ class LoadWatch:
         return self._fan_outs.measured()
 
     def dispersion(self, key: str) -> float:
-        """How unevenly the key's items come (envelope.py)."""
-        return self._spread.dispersion(key)
+        """How unevenly the items of a session come, whatever model serves it (envelope.py)."""
+        return self._spread.dispersion(declared_session(key))
 
     def drift(
         self,

@@ -1,11 +1,14 @@
 """``nexus plan``: a scenario and a policy to a plan, offline."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from nexus.core.document import to_data
+from nexus.core.names import declared_session
 from nexus.core.plan import Plan
 from nexus.core.session import SessionLoad
 from nexus.core.units import BYTES_PER_MB, ms_from_us
+from nexus.scheduler.degradation import plan_with_ladder
 from nexus.scheduler.packing import as_backend_plan
 from nexus.scheduler.planner import Planned, QueryLoad, Workload, make_plan
 from nexus.scheduler.scenario import Scenario
@@ -29,7 +32,9 @@ def plan_scenario(scenario: Scenario, policy_name: str | None = None) -> Scenari
     The lower bounds are in ``.plan.lower_bound``, sessions beyond help in ``.plan.infeasible``.
     """
     settings = scenario.planner_settings(policy(policy_name or scenario.policy))
-    planned = make_plan(workload_of(scenario), settings)
+    make = partial(make_plan, settings=settings)
+    workload = workload_of(scenario)
+    planned = plan_with_ladder(workload, {}, make) if settings.degrade else make(workload)
     plan = Plan(
         backends=tuple(as_backend_plan(node) for node in planned.nodes),
         infeasible=planned.infeasible,
@@ -77,7 +82,8 @@ def plan_json(result: ScenarioPlan) -> dict[str, object]:
                 "memory_mb": backend.memory_bytes / BYTES_PER_MB,
                 "sessions": [
                     {
-                        "session": placement.session,
+                        "session": declared_session(placement.session),
+                        "model": placement.model,
                         "batch": placement.batch,
                         "rate": round(placement.rate, _DIGITS),
                         "latency_ms": ms_from_us(placement.latency_us),

@@ -102,7 +102,7 @@ class _PoolRollout:
     def sessions_now(self) -> tuple[SessionName, ...]:
         """The sessions that the published pool routes and the target still serves somewhere."""
         sessions = self.current.sessions if self.current is not None else ()
-        return tuple(s.session for s in sessions if s.session in self.wanted.places)
+        return tuple(s.session for s in sessions if self.wanted.successor(s.session) is not None)
 
     def stayers(self) -> list[SessionName]:
         """Sessions routed now that also belong here; one that no host can serve falls out."""

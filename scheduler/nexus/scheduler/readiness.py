@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from nexus.core.cluster import BackendState, BackendStatus
-from nexus.core.names import BackendName, SessionName
+from nexus.core.names import BackendName, SessionName, declared_session
 from nexus.core.plan import BackendPlan, Placement
 
 Live: TypeAlias = Mapping[BackendName, BackendStatus]
@@ -38,25 +38,35 @@ class Wanted:
 
     Spares are places, but nobody waits for them: a session is *complete* once all its other places
     are ready. ``tight`` backends cannot hold what they have and what they should get together.
+
+    A session that is served by another model than before has another name now (ADR 0025): asked by
+    the old one, its *successor* answers.
     """
 
     places: Mapping[SessionName, Sequence[Place]]
     live: Live
     tight: frozenset[BackendName]
+    serving: Mapping[SessionName, SessionName]
+
+    def successor(self, session: SessionName) -> SessionName | None:
+        """The name that the target has for a session, its own as a rule; None when it has none."""
+        return session if session in self.places else self.serving.get(declared_session(session))
 
     def complete(self, session: SessionName) -> bool:
         """Whether every place that counts is ready."""
-        return all(
-            is_ready(self.live.get(place.backend), session)
-            for place in self.places.get(session, ())
+        name = self.successor(session)
+        return name is None or all(
+            is_ready(self.live.get(place.backend), name)
+            for place in self.places[name]
             if not place.placement.spare
         )
 
     def waits_for_room(self, session: SessionName) -> bool:
         """Whether the session waits for a device that has no memory for it yet."""
-        return any(
-            place.backend in self.tight and not is_ready(self.live.get(place.backend), session)
-            for place in self.places.get(session, ())
+        name = self.successor(session)
+        return name is not None and any(
+            place.backend in self.tight and not is_ready(self.live.get(place.backend), name)
+            for place in self.places[name]
         )
 
 
@@ -66,4 +76,7 @@ def wanted_by(target: Iterable[BackendPlan], live: Live, tight: frozenset[Backen
     for plan in target:
         for placement in plan.placements:
             places.setdefault(placement.session, []).append(Place(plan, placement))
-    return Wanted(places, live, tight)
+    counted = [name for name in places if any(not place.placement.spare for place in places[name])]
+    # A session's spare may still be of another model than the places that count.
+    serving = {declared_session(name): name for name in (*places, *counted)}
+    return Wanted(places, live, tight, serving)

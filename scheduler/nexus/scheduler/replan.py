@@ -8,11 +8,14 @@ first; a cluster without the devices for that is left as it is until the next ep
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
 
 from nexus.core.cluster import BackendStatus, Catalogue
 from nexus.core.names import BackendName, DeviceType, QueryName, SessionName, StageName
 from nexus.core.plan import BackendPlan
 from nexus.scheduler.allocation import Allocation
+from nexus.scheduler.degradation import MakePlan, plan_with_ladder, rungs_of, steps_down_only
 from nexus.scheduler.expectation import Expectation
 from nexus.scheduler.hysteresis import cheaper
 from nexus.scheduler.measured_profiles import MeasuredProfiles
@@ -22,6 +25,14 @@ from nexus.scheduler.planner import Choose, Planned, Workload, make_plan
 from nexus.scheduler.rollout import Target
 from nexus.scheduler.settings import PlannerSettings
 from nexus.scheduler.spares import spare_plans
+
+
+class Ladder(Protocol):
+    """Makes a plan, stepping sessions down to variants where devices are short."""
+
+    def __call__(self, workload: Workload, *, make: MakePlan) -> Planned:
+        """The plan, in declared names."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,37 +93,48 @@ def replanned(
     def choose(kept: Allocation, fresh: Callable[[], Allocation]) -> Allocation:
         return cheaper(kept, fresh, movement_us, epoch_us, divide=settings.search_duty_cycle)
 
-    return _planned(situation, settings, choose)
+    rungs = rungs_of(situation.counted, situation.catalogue.sessions)
+    planned = _with_ladder(situation, settings, choose, partial(plan_with_ladder, rungs=rungs))
+    return planned, _target(planned, situation, settings)
 
 
 def grown(situation: Situation, settings: PlannerSettings) -> tuple[Planned, Target | None]:
     """Add what is missing and leave the rest; no target where the devices do not suffice."""
-    planned, target = _planned(situation, settings, lambda kept, _fresh: kept)
+    rungs = rungs_of(situation.counted, situation.catalogue.sessions)
+    ladder = partial(steps_down_only, rungs=rungs)
+    planned = _with_ladder(situation, settings, lambda kept, _fresh: kept, ladder)
     present: dict[DeviceType, int] = {}
     for status in situation.usable:
         present[status.device] = present.get(status.device, 0) + 1
     enough = all(n <= present.get(device, 0) for device, n in planned.devices_needed.items())
-    return planned, target if enough else None
+    return planned, _target(planned, situation, settings) if enough else None
 
 
-def _planned(
-    situation: Situation,
-    settings: PlannerSettings,
-    choose: Choose,
-) -> tuple[Planned, Target]:
-    planned = make_plan(
-        situation.workload,
-        settings,
-        splits=situation.splits,
-        previous=situation.counted,
-        choose=choose,
-    )
+def _with_ladder(
+    situation: Situation, settings: PlannerSettings, choose: Choose, ladder: Ladder
+) -> Planned:
+    def make(workload: Workload) -> Planned:
+        return make_plan(
+            workload,
+            settings,
+            splits=situation.splits,
+            previous=situation.counted,
+            choose=choose,
+        )
+
+    if not settings.degrade:
+        return make(situation.workload)
+    return ladder(situation.workload, make=make)
+
+
+def _target(planned: Planned, situation: Situation, settings: PlannerSettings) -> Target:
+    """The plan's nodes on backends, and the idle ones kept warm."""
     backends = place(planned.nodes, hosts_of(situation.usable, situation.previous)).backends
     target = Target(backends=backends, infeasible=planned.infeasible, unplaced=planned.unplaced)
     if settings.tuner is None or not settings.tuner.spare_share:
-        return planned, target
+        return target
     spares = spare_plans(
         backends, situation.usable, situation.dispersion, share=settings.tuner.spare_share
     )
     every = sorted((*backends, *spares), key=lambda plan: plan.backend)
-    return planned, replace(target, backends=tuple(every))
+    return replace(target, backends=tuple(every))

@@ -15,18 +15,27 @@ Everything is a function of the target, the last published state and the observa
 again without news changes nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from nexus.core.cluster import BackendStatus, FrontendReport
-from nexus.core.names import BackendName, PoolName, SessionName
+from nexus.core.names import (
+    BackendName,
+    ModelName,
+    PoolName,
+    SessionName,
+    declared_session,
+    variant_of,
+)
 from nexus.core.plan import BackendPlan, Infeasible, Placement
 from nexus.core.routing import Pool, Route, SessionRoutes
 from nexus.core.session import Session
 from nexus.scheduler.pool_rollout import ProfileOf, pool_rates, roll_pools
 from nexus.scheduler.readiness import Live, Place, Wanted, is_ready, wanted_by
 
+NO_MODELS: Mapping[SessionName, ModelName] = MappingProxyType({})
 Spot = tuple[BackendName, SessionName]
 Withdrawn = Mapping[Spot, int]
 """The first table version without the route, by spot, for placements that may still be in use."""
@@ -68,15 +77,18 @@ def roll_out(
     statuses: Sequence[BackendStatus],
     frontends: Sequence[FrontendReport],
     profile: ProfileOf = lambda _placement, _device: None,
+    *,
+    models: Mapping[SessionName, ModelName] = NO_MODELS,
 ) -> Rollout:
     """The next plan and table on the way to the target.
 
-    ``profile`` is what owners of pools are told; without one a pool is not routed.
+    ``profile`` is what owners of pools are told; without one a pool is not routed. ``models`` are
+    the declared ones of sessions that a variant may serve.
     """
     live = {status.backend: status for status in statuses}
     wanted = wanted_by(target.backends, live, _tight(target.backends, published, live))
     pools = roll_pools(wanted, published.pools, profile)
-    sessions = _sessions(target, published, wanted, pool_rates(wanted, pools))
+    sessions = _sessions(target, published, wanted, pool_rates(wanted, pools), models)
     routed = spots_of(sessions, pools)
     withdrawn = _withdrawals(published, routed, frontends, live)
     backends = _backends(target.backends, published, routed | set(withdrawn), live)
@@ -85,7 +97,7 @@ def roll_out(
 
 def spots_of(sessions: Sequence[SessionRoutes], pools: Sequence[Pool]) -> set[Spot]:
     """Where a frontend may send which session by such a table."""
-    local = {(route.backend, routes.session) for routes in sessions for route in routes.routes}
+    local = {(route.backend, routes.served_as) for routes in sessions for route in routes.routes}
     return local | {
         (member.backend, session.session)
         for pool in pools
@@ -99,19 +111,33 @@ def _sessions(
     published: Published,
     wanted: Wanted,
     pooled: Mapping[SessionName, tuple[PoolName, float]],
+    models: Mapping[SessionName, ModelName],
 ) -> tuple[SessionRoutes, ...]:
     """The routes of every session of the target, and the reasons of those without a place."""
-    current = {routes.session: routes.routes for routes in published.sessions}
-    sessions = [
-        _session_routes(name, wanted, current.get(name, ()), pooled.get(name))
-        for name in wanted.places
-    ]
+    current = {routes.session: routes for routes in published.sessions}
+    sessions = []
+    for name, target_name in wanted.serving.items():
+        entry = current.get(name) or SessionRoutes(session=name, model="", slo_us=0, routes=())
+        before = entry.served_as
+        stays = before != target_name and not wanted.complete(target_name)
+        if stays and (before in pooled or _still_ready(before, wanted, entry.routes, ())):
+            shown = before
+        else:
+            shown = target_name
+        routes = entry.routes if shown == before else ()
+        routed = _session_routes(shown, wanted, routes, pooled.get(shown))
+        sessions.append(replace(routed, model=models.get(name, routed.model)))
     sessions += (
         SessionRoutes(session=entry.session, model="", slo_us=0, routes=(), infeasible=entry.reason)
         for entry in target.infeasible
     )
     sessions += (
-        SessionRoutes(session=entry.name, model=entry.model, slo_us=entry.slo_us, routes=())
+        SessionRoutes(
+            session=declared_session(entry.name),
+            model=models.get(declared_session(entry.name), entry.model),
+            slo_us=entry.slo_us,
+            routes=(),
+        )
         for entry in target.unplaced
     )
     return tuple(sorted(sessions, key=lambda routes: routes.session))
@@ -123,30 +149,39 @@ def _session_routes(
     current: Sequence[Route],
     pooled: tuple[PoolName, float] | None,
 ) -> SessionRoutes:
-    places = wanted.places[session]
+    """The entry of a session under a serving name; one that has a successor only goes on."""
+    places = wanted.places.get(session, ())
     local = [p for p in places if p.placement.pool is None and not p.placement.spare]
     ready = [p for p in local if is_ready(wanted.live.get(p.backend), session)]
     routes = [_route(place, wanted.live[place.backend]) for place in ready]
     if not wanted.complete(session):
-        names = {place.backend for place in local}
-        waits_for_room = wanted.waits_for_room(session)
-        routes += (
-            route
-            for route in current
-            if route.backend not in names
-            and is_ready(wanted.live.get(route.backend), session)
-            and not (waits_for_room and route.backend in wanted.tight)
-        )
+        routes += _still_ready(session, wanted, current, {place.backend for place in local})
     pool, pool_rate = pooled or (None, 0.0)
+    basis = (places or wanted.places[wanted.serving[declared_session(session)]])[0].placement
     return SessionRoutes(
-        session=session,
-        model=places[0].placement.model,
-        slo_us=places[0].placement.slo_us,
+        session=declared_session(session),
+        model=basis.model,
+        variant=variant_of(session),
+        slo_us=basis.slo_us,
         routes=tuple(sorted(routes, key=lambda route: route.backend)),
         infeasible="" if routes or pool else _load_failure(places, wanted.live),
         pool=pool,
         pool_rate=pool_rate,
     )
+
+
+def _still_ready(
+    session: SessionName, wanted: Wanted, current: Sequence[Route], beside: Container[BackendName]
+) -> list[Route]:
+    """The published routes that may stay until the target's places are ready."""
+    waits_for_room = wanted.waits_for_room(session)
+    return [
+        route
+        for route in current
+        if route.backend not in beside
+        and is_ready(wanted.live.get(route.backend), session)
+        and not (waits_for_room and route.backend in wanted.tight)
+    ]
 
 
 def _route(place: Place, status: BackendStatus) -> Route:

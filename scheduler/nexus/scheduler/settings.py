@@ -114,7 +114,7 @@ class PlannerSettings:
     request finds a route. ``search_duty_cycle`` lets a merge choose its duty cycle freely;
     ``spend_slack`` enlarges batches where a cycle has time left (slack.py). ``pools`` None plans
     none; ``ask_us`` is what asking the owner of a pool takes besides, there and back. ``tuner``
-    None does nothing between epochs.
+    None does nothing between epochs. With ``degrade`` sessions may be served by their variants.
     """
 
     headroom: float = DEFAULT_HEADROOM
@@ -126,6 +126,7 @@ class PlannerSettings:
     pools: PoolSettings | None = field(default_factory=PoolSettings)
     ask_us: int = 0
     tuner: TunerSettings | None = field(default_factory=TunerSettings)
+    degrade: bool = True
 
     def __post_init__(self) -> None:
         """Raise InvalidArgumentError on values out of range."""
@@ -191,12 +192,14 @@ NEXUS = PlannerSettings(
     split=SplitSettings(cost=StageCost.SATURATED),
     pools=None,
     tuner=None,
+    degrade=False,
 )
 POLICIES = {
     "default": DEFAULT,
     "default-without-pools": replace(DEFAULT, pools=None),
     "default-without-groups": replace(DEFAULT, pools=PoolSettings(shared=False)),
     "default-without-tuner": replace(DEFAULT, tuner=None),
+    "default-without-degradation": replace(DEFAULT, degrade=False),
     "nexus": NEXUS,
     "nexus-without-query-analysis": replace(NEXUS, split=SplitSettings(even=True)),
 }

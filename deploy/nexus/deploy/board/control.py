@@ -5,6 +5,7 @@ from nexus.deploy.promql import aggregate, increase, quantile
 from nexus.telemetry.metrics import (
     BACKEND_PLAN_VERSION,
     BACKEND_STORE_UP,
+    CATALOGUE_DOUBTED,
     EPOCH_DURATION,
     EPOCHS,
     FRONTEND_STORE_UP,
@@ -14,6 +15,7 @@ from nexus.telemetry.metrics import (
     PLAN_MOVES,
     PLAN_VERSION,
     SCHEDULER_STORE_UP,
+    SESSION_DEGRADED,
     SESSION_PLANNED_RATE,
     SESSION_RATE,
     SESSION_UNMET_RATE,
@@ -68,6 +70,16 @@ ROW = Row(
             series=(Series(aggregate("max", INFEASIBLE), "infeasible"),),
         ),
         Panel(
+            title="Degraded sessions",
+            description="Sessions that the plan serves by a cheaper variant of their model until "
+            "there are devices for their own.",
+            unit=Unit.COUNT,
+            target=1.0,
+            series=(
+                Series(aggregate("max", SESSION_DEGRADED, "session", where=SESSION), "{{session}}"),
+            ),
+        ),
+        Panel(
             title="Session moves",
             description="Sessions loaded on a backend that had them not, per window. Every move "
             "costs a model load.",
@@ -112,6 +124,7 @@ ROW = Row(
                 Series(aggregate("min", FRONTEND_STORE_UP, "instance"), "frontend {{instance}}"),
                 Series(aggregate("min", BACKEND_STORE_UP, "instance"), "backend {{instance}}"),
                 Series(aggregate("min", SCHEDULER_STORE_UP, "instance"), "scheduler {{instance}}"),
+                Series(aggregate("max", CATALOGUE_DOUBTED), "everything declared has vanished"),
             ),
         ),
     ),

@@ -11,6 +11,7 @@ from nexus.telemetry.metrics import (
     MODEL_LOAD,
     PLAN_DEVICES,
     PLAN_DEVICES_NEEDED,
+    PLAN_SPARES,
     PROFILE_ERROR,
 )
 
@@ -32,6 +33,7 @@ ROW = Row(
             series=(
                 Series(aggregate("max", PLAN_DEVICES, "device"), "{{device}} used"),
                 Series(aggregate("max", PLAN_DEVICES_NEEDED, "device"), "{{device}} needed"),
+                Series(aggregate("max", PLAN_SPARES, "device"), "{{device}} kept warm"),
                 Series(aggregate("max", LOWER_BOUND, "device"), "{{device}} lower bound"),
             ),
         ),

@@ -4,6 +4,7 @@ from nexus.deploy.board.panel import SESSION, Panel, Row, Series, Unit
 from nexus.deploy.outcomes import ADMITTED
 from nexus.deploy.promql import aggregate, quantile, rate, share
 from nexus.telemetry.metrics import (
+    DEGRADED,
     DISPATCHES,
     EXPECTED_WAIT,
     IN_FLIGHT,
@@ -53,6 +54,15 @@ ROW = Row(
                 Series(
                     rate(REQUESTS, "session", "outcome", where=_DROPPED), "{{session}} {{outcome}}"
                 ),
+            ),
+        ),
+        Panel(
+            title="Answered by a variant",
+            description="Requests that a cheaper variant of the session's model answered, because "
+            "the devices do not suffice for its own.",
+            unit=Unit.PER_SECOND,
+            series=(
+                Series(rate(DEGRADED, "session", "model", where=SESSION), "{{session}} {{model}}"),
             ),
         ),
         Panel(
