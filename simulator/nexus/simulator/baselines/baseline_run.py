@@ -71,11 +71,11 @@ class BaselineFrontend:
         frames = self._run.frames[query]
         walk = QueryWalk(
             frames.shape,
-            frames.first_line,
-            self._index,
-            request_id,
-            deadline_us,
-            frames.ends_us,
+            first_line=frames.first_line,
+            frontend=self._index,
+            request_id=request_id,
+            deadline_us=deadline_us,
+            ends_us=frames.ends_us,
         )
         self._run.start_stages(walk, walk.begin())
 

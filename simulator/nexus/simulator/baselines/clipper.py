@@ -7,10 +7,11 @@ pull from its one queue. A container takes at most its current limit of items; a
 longer than the SLO raises the limit by one when it was full, one that took longer cuts it by 10 %
 (additive increase, multiplicative decrease). Requests whose deadline has passed are removed from
 the queue, as its model queue does; nothing else is dropped. Containers know nothing of each other:
-those on one device share it by time slicing, which slows each.
+those on one device share it by time slicing, which slows each. A container pre-processes,
+executes and post-processes one after the other.
 
-Simplified: no cost of switching between containers, no RPC to containers, pre-processing on free
-cores. Flattering, so ratios to Nexus come out smaller than published.
+Simplified: no cost of switching between containers, no RPC to containers, and pre-processing takes
+its share of the device as execution does.
 """
 
 from collections import deque
@@ -22,6 +23,7 @@ from nexus.simulator.baselines.allotment import even_splits, oblivious_slots
 from nexus.simulator.baselines.arrangement import Arrangement, ArrangeSettings
 from nexus.simulator.baselines.drop_rules import Queue, take
 from nexus.simulator.baselines.item import Item, Line
+from nexus.simulator.baselines.overlap import without_overlap
 from nexus.simulator.baselines.policy import NOTHING, Device, Drop, Effect, Start
 from nexus.simulator.baselines.situation import Situation, situation_of, uniform_devices
 
@@ -31,6 +33,7 @@ INCREASE = 1.0
 
 def arrange(scenario: Scenario, _settings: ArrangeSettings) -> Arrangement:
     """Containers by the batch-oblivious allotment; SLOs of queries divided evenly."""
+    scenario = without_overlap(scenario)
     situation = situation_of(scenario, even_splits(scenario), uniform_devices(scenario))
     return Arrangement(situation=situation, policy=lambda: Clipper(situation), time_shared=True)
 

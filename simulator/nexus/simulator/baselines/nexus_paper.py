@@ -21,14 +21,14 @@ deadline, ideal frontends.
 
 from dataclasses import dataclass, replace
 
-from nexus.core.profile import Profile
-from nexus.scheduler.scenario import Scenario, ScenarioModel
+from nexus.scheduler.scenario import Scenario
 from nexus.scheduler.settings import NEXUS
 from nexus.simulator.baselines.allotment import even_splits, oblivious_slots
 from nexus.simulator.baselines.analysed_splits import analysed_splits
 from nexus.simulator.baselines.arrangement import Arrangement, ArrangeSettings
 from nexus.simulator.baselines.drop_rules import early, lazy
 from nexus.simulator.baselines.duty_cycle_devices import DutyCycleDevices
+from nexus.simulator.baselines.overlap import without_overlap
 from nexus.simulator.baselines.planned_slots import paper_plan
 from nexus.simulator.baselines.prefix_groups import grouped
 from nexus.simulator.baselines.situation import uniform_devices
@@ -64,26 +64,3 @@ class NexusParts:
             policy=lambda: DutyCycleDevices(situation, slots, drop, parts.joined),
             slack=True,
         )
-
-
-def without_overlap(scenario: Scenario) -> Scenario:
-    """The scenario with every item's pre- and post-processing as part of its batch's latency."""
-    return replace(scenario, models=tuple(_serial_model(model) for model in scenario.models))
-
-
-def _serial_model(model: ScenarioModel) -> ScenarioModel:
-    profiles = {device: _serial(profile) for device, profile in model.profiles.items()}
-    return replace(model, profiles=profiles)
-
-
-def _serial(profile: Profile) -> Profile:
-    overhead_us = profile.preprocess_us + profile.postprocess_us
-    return replace(
-        profile,
-        latencies_us=tuple(
-            latency_us + batch * overhead_us
-            for batch, latency_us in enumerate(profile.latencies_us, start=1)
-        ),
-        preprocess_us=0,
-        postprocess_us=0,
-    )

@@ -96,6 +96,7 @@ class QueryWalk:
     def __init__(
         self,
         shape: QueryShape,
+        *,
         first_line: int,
         frontend: int,
         request_id: int,

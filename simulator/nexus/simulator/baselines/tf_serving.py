@@ -7,8 +7,10 @@ round-robin. As it knows no SLO, each model's largest batch is set to the larges
 2 l(b) <= SLO, and the timeout to what that leaves. A batch may run when it is full or when its
 first item has waited for the timeout; a device's models take turns. Nothing is dropped for its
 deadline; an item that finds ``ENQUEUED_BATCHES_MAX`` batches of its model waiting is refused.
+Pre-processing is not overlapped with execution: in the paper's Figure 10 Nexus without overlap is
+where TF-Serving is.
 
-Simplified: a device runs one batch at a time, pre-processing is on free cores. Flattering.
+Simplified: a device runs exactly one batch at a time, and switches models at no cost.
 """
 
 from collections import deque
@@ -21,6 +23,7 @@ from nexus.simulator.baselines.arrangement import Arrangement, ArrangeSettings
 from nexus.simulator.baselines.drop_rules import Queue, take
 from nexus.simulator.baselines.duty_cycle_devices import Slot, routes_of
 from nexus.simulator.baselines.item import Item, Line
+from nexus.simulator.baselines.overlap import without_overlap
 from nexus.simulator.baselines.policy import NOTHING, Device, Effect, Refuse, Start
 from nexus.simulator.baselines.situation import Served, Situation, situation_of, uniform_devices
 
@@ -30,6 +33,7 @@ ENQUEUED_BATCHES_MAX = 10
 
 def arrange(scenario: Scenario, _settings: ArrangeSettings) -> Arrangement:
     """Models by the batch-oblivious allotment; SLOs of queries divided evenly."""
+    scenario = without_overlap(scenario)
     situation = situation_of(scenario, even_splits(scenario), uniform_devices(scenario))
     return Arrangement(situation=situation, policy=lambda: TfServing(situation))
 

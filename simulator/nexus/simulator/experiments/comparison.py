@@ -24,10 +24,9 @@ class Row:
     """What one policy achieved in one case of an experiment.
 
     ``goodput`` is what is answered in time (requests/s of all sessions and queries together) at the
-    highest rate at which 99 % is. ``ratio`` is that over the goodput of the policy ``against`` in the same case;
-    ``paper`` is the same ratio as published, None where none is. ``share`` is the goodput as a
-    share of what full batches back to back would give (``lower_bound`` devices of those there
-    are).
+    highest rate at which 99 % is. ``ratio`` is that over the goodput of the policy ``against`` in
+    the same case; ``paper`` is the same ratio as published, None where none is. ``share`` is how
+    many devices full batches back to back would take, over those there are.
     """
 
     experiment: str

@@ -9,6 +9,7 @@ from nexus.scheduler.scenario import Arrivals, Scenario, ScenarioModel, Scenario
 from nexus.simulator.baselines import PrefixGroup
 from nexus.simulator.experiments.comparison import Case, ExperimentSettings, Row, compare
 from nexus.simulator.experiments.published import (
+    CROP_PREPROCESS_MS,
     RESNET50_1080TI_MS,
     V100,
     V100_MS,
@@ -55,7 +56,10 @@ def prefix_groups(count: int) -> tuple[PrefixGroup, ...]:
 
 def inception_copies(count: int, slo_ms: float = COPIES_SLO_MS) -> Scenario:
     """``count`` models of Inception's cost with equal rates."""
-    models = [linear_model(f"inception-{i}", V100_MS["inception-v3"]) for i in range(count)]
+    models = [
+        linear_model(f"inception-{i}", V100_MS["inception-v3"], preprocess_ms=CROP_PREPROCESS_MS)
+        for i in range(count)
+    ]
     return _one_device(f"multiplexing-{count}-{slo_ms:g}", models, slo_ms)
 
 

@@ -45,6 +45,11 @@ VGG_S_TITAN_X_MS = (0.80, 2.3)
 LENET_SIX_MS = (0.06, 0.5)
 """Six digits of one frame as one item. Table 1 says < 0.1 ms a digit; the rest is chosen."""
 
+CROP_PREPROCESS_MS = 1.07
+"""A Nexus fork's profile of ResNet-50 on a K80: decoding and resizing one input."""
+VGG_FACE_PREPROCESS_MS = 3.3
+FRAME_PREPROCESS_MS = 9.48
+"""uwsampl/nexus, profiles of VGG-Face and of YOLO9000 (480 x 480), on a Titan X's host."""
 GAME_PREPROCESS_MS = 10.0
 """The paper, section 7.3: preparing a frame of the game application."""
 

@@ -34,8 +34,8 @@ ARCHITECTURES = {
     "vgg-s": VGG_S_TITAN_X_MS,
     "vgg-16": VGG_16_TITAN_X_MS,
 }
-"""Published ones whose single input is not much slower than on the paper's GPUs (its Table 1 has 6 to
-7 ms for ResNet-50 and Inception): with an SLO of 50 ms two of them can share a device at all."""
+"""Published ones whose single input is not much slower than on the paper's GPUs (its Table 1 has 6
+to 7 ms for ResNet-50 and Inception): with an SLO of 50 ms two of them can share a device at all."""
 ARCHITECTURE_SLOS_MS = (50.0, 100.0)
 ORDER_STRIDE = 7
 """Sessions are declared in steps of 7, so that their order says nothing about rate or SLO: the

@@ -8,9 +8,12 @@ from nexus.core.units import us_from_ms
 from nexus.scheduler.scenario import Arrivals, Scenario, ScenarioQuery
 from nexus.simulator.experiments.comparison import Case, ExperimentSettings, Row, compare
 from nexus.simulator.experiments.published import (
+    CROP_PREPROCESS_MS,
+    FRAME_PREPROCESS_MS,
     GOOGLENET_MS,
     SSD_MS,
     V100,
+    VGG_FACE_PREPROCESS_MS,
     VGG_FACE_TITAN_X_MS,
     linear_model,
 )
@@ -63,9 +66,9 @@ def traffic(hour: str, arrivals: str = "uniform") -> Scenario:
         name=f"traffic-{hour}",
         devices=(DeviceSpec(type=V100, count=DEVICES),),
         models=(
-            linear_model("ssd", SSD_MS),
-            linear_model("googlenet-car", GOOGLENET_MS),
-            linear_model("vgg-face", VGG_FACE_TITAN_X_MS),
+            linear_model("ssd", SSD_MS, preprocess_ms=FRAME_PREPROCESS_MS),
+            linear_model("googlenet-car", GOOGLENET_MS, preprocess_ms=CROP_PREPROCESS_MS),
+            linear_model("vgg-face", VGG_FACE_TITAN_X_MS, preprocess_ms=VGG_FACE_PREPROCESS_MS),
         ),
         queries=(ScenarioQuery(query=query, rate=RATE, arrivals=Arrivals(kind=arrivals)),),
     )
