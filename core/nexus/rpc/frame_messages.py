@@ -1,6 +1,6 @@
 """What frontends say to backends (ADR 0007) and to each other (ADR 0020)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from nexus.core.request import Dispatch, Outcome
@@ -33,7 +33,7 @@ class Infer:
 
     def received(self, now_us: int) -> Dispatch:
         """The dispatch with its deadline on the clock that shows ``now_us``."""
-        return replace(self.dispatch, deadline_us=now_us + self.budget_us)
+        return self.dispatch._replace(deadline_us=now_us + self.budget_us)
 
 
 def infer_at(dispatch: Dispatch, tensors: tuple[Tensor, ...], now_us: int) -> Infer:

@@ -48,6 +48,7 @@ class RouteLoad:
     _busy_since_us: int = 0
     _busy_us: float = 0.0
     _answered_items: float = 0.0
+    _measured_cycle_us: int = 0
 
     def expected_us(self, route: Route, items: int, now_us: int) -> int:
         """How long until ``items`` more items would be answered.
@@ -55,8 +56,10 @@ class RouteLoad:
         On a route with nothing under way these are plain batch latencies: an eager backend starts
         at once, and one request must always get through, or nothing would be learnt.
         """
-        cycle_us = self._cycle_us(route)
+        cycle_us = self._measured_cycle_us or route.duty_cycle_us
         if self.outstanding == 0:
+            if items <= route.batch:
+                return route.latency_us
             ahead = _batches_before_last(items / route.batch)
             return ahead * min(cycle_us, route.latency_us) + route.latency_us
         batches = (self.outstanding + items) / route.batch
@@ -71,7 +74,7 @@ class RouteLoad:
         """Count ``items`` on their way."""
         if self.outstanding == 0:
             # An idle session may have to let the others of its duty cycle go first ...
-            self.next_start_us = now_us + max(0, self._cycle_us(route) - route.latency_us)
+            self.next_start_us = now_us + self._pause_us(route)
             # ... and while it was idle they may have been served, in the time that is theirs.
             others_us = max(0, route.duty_cycle_us - route.latency_us)
             self._busy_since_us = max(self._busy_since_us, now_us - others_us)
@@ -87,8 +90,9 @@ class RouteLoad:
             self._answered_items *= kept
             self._busy_since_us = now_us
         self._answered_items += items
+        self._measure(route)
         self.released(items)
-        self.next_start_us = now_us + max(0, self._cycle_us(route) - route.latency_us)
+        self.next_start_us = now_us + self._pause_us(route)
 
     def released(self, items: int) -> None:
         """Count ``items`` as gone without an answer (cancelled, lost, given up)."""
@@ -114,17 +118,22 @@ class RouteLoad:
         """Forget what the answers taught: another process may answer from now on."""
         self.caution = 1.0
         self._busy_us = self._answered_items = 0.0
+        self._measured_cycle_us = 0
 
-    def _cycle_us(self, route: Route) -> int:
-        """How long the backend takes from batch to batch while it is busy with this session.
+    def _measure(self, route: Route) -> None:
+        """Reckon how long the backend takes from batch to batch while it is busy with this session.
 
         The table's duty cycle is the worst case, when all sessions of the backend are as busy as
         planned. Eager backends are faster when they are not, and then take more than planned.
         """
-        if self._answered_items < _PACE_BATCHES_MIN * route.batch:
-            return route.duty_cycle_us
-        measured_us = self._busy_us / self._answered_items * route.batch
-        return min(route.duty_cycle_us, int(measured_us))
+        if self._answered_items >= _PACE_BATCHES_MIN * route.batch:
+            measured_us = self._busy_us / self._answered_items * route.batch
+            self._measured_cycle_us = min(route.duty_cycle_us, max(1, int(measured_us)))
+
+    def _pause_us(self, route: Route) -> int:
+        """How long after a batch is done the next of this session starts."""
+        cycle_us = self._measured_cycle_us or route.duty_cycle_us
+        return max(0, cycle_us - route.latency_us)
 
 
 def can_be_in_time(expected_us: int, left_us: int) -> bool:

@@ -28,7 +28,8 @@ class OpenAsks:
         """Wait for the peer's answer; the id is unique within this frontend."""
         self._last_id += 1
         self._open[self._last_id] = (peer, parcel)
-        parcel.request.asking.add(self._last_id)
+        asks = parcel.request.asks
+        parcel.request.asks = [self._last_id] if asks is None else [*asks, self._last_id]
         parcel.dispatcher.in_flight += parcel.call.items
         left_us = parcel.deadline_us - now_us
         wait_us = min(ASK_US_MAX, int(ASK_SHARE_OF_TIME * max(0, left_us)))
@@ -41,7 +42,6 @@ class OpenAsks:
         if entry is None:
             return None
         _, parcel = entry
-        parcel.request.asking.discard(ask_id)
         parcel.dispatcher.in_flight -= parcel.call.items
         return parcel
 

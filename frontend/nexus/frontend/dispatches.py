@@ -22,7 +22,7 @@ class OpenDispatches:
         """Wait for its reply until ``timeout_us``."""
         dispatch_id = sent.dispatch.id
         self._open[dispatch_id] = sent
-        sent.request.open.add(dispatch_id)
+        sent.request.dispatches.append(dispatch_id)
         heapq.heappush(self._timeouts, (timeout_us, dispatch_id))
 
     def get(self, dispatch_id: int) -> SentDispatch | None:
@@ -38,7 +38,6 @@ class OpenDispatches:
         sent = self._open.pop(dispatch_id, None)
         if sent is None:
             return None
-        sent.request.open.discard(dispatch_id)
         if sent.promised:
             _learn(sent, outcome, now_us)
         if outcome.reason is None:
@@ -50,7 +49,6 @@ class OpenDispatches:
     def close(self, sent: SentDispatch) -> None:
         """Nobody waits for it any more."""
         del self._open[sent.dispatch.id]
-        sent.request.open.discard(sent.dispatch.id)
         sent.dispatcher.release(sent.route, sent.dispatch.items)
 
     def next_timeout_us(self) -> int | None:

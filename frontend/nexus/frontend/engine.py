@@ -410,11 +410,14 @@ class FrontendEngine:
             self._answer_when_finished(request, now_us)
         elif outcome.reason is not None:
             self._answer(request, outcome)
+        elif request.outcomes is None and items == request.unanswered:
+            self._answer(request, _unless_late(outcome, request, now_us))
         else:
-            request.outcomes[first] = outcome
+            outcomes = request.outcomes = request.outcomes or {}
+            outcomes[first] = outcome
             request.unanswered -= items
             if request.unanswered == 0:
-                whole = joined([request.outcomes[first] for first in sorted(request.outcomes)])
+                whole = joined([outcomes[first] for first in sorted(outcomes)])
                 self._answer(request, _unless_late(whole, request, now_us))
 
     def _answer_when_finished(self, request: QueryRequest, now_us: int) -> None:
@@ -426,8 +429,7 @@ class FrontendEngine:
 
     def _answer(self, request: Request, outcome: Outcome) -> None:
         """The one place where an accepted request ends."""
-        if request.open or request.asking:
-            self._abandon(request)
+        self._abandon(request)
         del self._requests[request.id]
         stages: tuple[StageResult, ...] = ()
         if isinstance(request, QueryRequest):
@@ -436,11 +438,12 @@ class FrontendEngine:
         self._effects.append(events.Answer(request.id, outcome, stages))
 
     def _abandon(self, request: Request) -> None:
-        for dispatch_id in sorted(request.open):
+        """Let go of what is still under way for it."""
+        for dispatch_id in request.dispatches:
             sent = self._dispatches.get(dispatch_id)
-            assert sent is not None, dispatch_id
-            self._cancel(sent)
-        for ask_id in sorted(request.asking):
+            if sent is not None:
+                self._cancel(sent)
+        for ask_id in request.asks or ():
             self._asks.close(ask_id)
 
     def _cancelled(self, event: events.Cancelled, _now_us: int) -> None:

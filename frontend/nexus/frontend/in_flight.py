@@ -13,29 +13,35 @@ from nexus.frontend.query_run import Call, QueryRun
 from nexus.frontend.session_dispatcher import SessionDispatcher
 
 
-@dataclass(slots=True)
 class SessionRequest:
-    """A request of one session; its items may be spread over several dispatches."""
+    """A request of one session; its items may be spread over several dispatches.
 
-    id: int
-    deadline_us: int
-    unanswered: int
-    open: set[int] = field(default_factory=set)
-    asking: set[int] = field(default_factory=set)
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    ``dispatches`` and ``asks`` are the ids of all that were ever made for it, open or not.
+    """
+
+    __slots__ = ("asks", "deadline_us", "dispatches", "id", "outcomes", "unanswered")
+
+    def __init__(self, request_id: int, deadline_us: int, items: int) -> None:
+        """Nothing of it is under way yet."""
+        self.id = request_id
+        self.deadline_us = deadline_us
+        self.unanswered = items
+        self.dispatches: list[int] = []
+        self.asks: list[int] | None = None
+        self.outcomes: dict[int, Outcome] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class QueryRequest:
-    """One frame of a query."""
+    """One frame of a query; ``dispatches`` and ``asks`` as in SessionRequest."""
 
     id: int
     deadline_us: int
     run: QueryRun
     budgets_us: dict[StageName, int]
     deadlines_us: dict[StageName, int]
-    open: set[int] = field(default_factory=set)
-    asking: set[int] = field(default_factory=set)
+    dispatches: list[int] = field(default_factory=list)
+    asks: list[int] | None = None
 
 
 Request: TypeAlias = SessionRequest | QueryRequest

@@ -54,6 +54,11 @@ class Placer:
     ) -> EndedPart | None:
         """Send a call to local routes."""
         call, left_us = parcel.call, parcel.deadline_us - now_us
+        if not avoid:
+            turn = parcel.dispatcher.take_turn(call.items, left_us, now_us)
+            if turn is not None:
+                self._send(parcel, call, turn, now_us)
+                return None
         shares, refusal = parcel.dispatcher.place(call.items, left_us, now_us, avoid)
         placed = 0
         for share in shares:

@@ -108,6 +108,23 @@ class SessionDispatcher:
         if backend in self._loads:
             self._loads[backend].unlearn()
 
+    def take_turn(self, items: int, left_us: int, now_us: int) -> Route | None:
+        """The route whose turn it is, if it can take all items in one dispatch and in time.
+
+        They are counted as under way there. This is ``place`` for nearly every request; None: ask
+        that.
+        """
+        route = self._router.turn()
+        if route is None or items > self.limits.items(route.batch):
+            return None
+        load = self._loads[route.backend]
+        if not can_be_in_time(load.expected_us(route, items, now_us), left_us):
+            return None
+        self._router.spend(route, items)
+        load.sent(route, items, now_us)
+        self.in_flight += items
+        return route
+
     def place(
         self, items: int, left_us: int, now_us: int, avoid: BackendName = ""
     ) -> tuple[list[Share], Outcome | None]:
