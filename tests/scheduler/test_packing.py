@@ -8,8 +8,9 @@ from hypothesis import given
 
 from nexus.core.device import DeviceSpec
 from nexus.core.profile import Profile, linear_profile
+from nexus.scheduler.backend_plans import as_backend_plan
 from nexus.scheduler.demand import Demand
-from nexus.scheduler.packing import alone_node, as_backend_plan, merge, pack_device
+from nexus.scheduler.packing import alone_node, merge, pack_device
 from tests.scheduler.planning_cases import (
     DEVICE,
     assert_node_feasible,

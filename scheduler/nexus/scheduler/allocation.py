@@ -1,6 +1,6 @@
 """Devices for everyone: pools first, devices of their own for what does not pool well.
 
-A *candidate* is a session on every device type that it can use. ``allocate`` plans afresh;
+A *candidate* is a session, or several that share batches (candidate.py). ``allocate`` plans afresh;
 ``keep`` goes on from the pools and devices of the previous plan, so that little moves. Too few
 devices are shared as in fleet.py: all rates are scaled alike until everything fits.
 """
@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from nexus.core.device import DeviceSpec
 from nexus.core.names import DeviceType, PoolName, SessionName
 from nexus.core.plan import BackendPlan
+from nexus.scheduler.backend_plans import folded
+from nexus.scheduler.candidate import Candidate
 from nexus.scheduler.demand import Demand
-from nexus.scheduler.fleet import FACTOR_MIN, Choice, covered, pack_fleet, squeeze
+from nexus.scheduler.fleet import FACTOR_MIN, Choice, covered_sessions, pack_fleet, squeeze
 from nexus.scheduler.packing import Node, memory_fits
 from nexus.scheduler.pool_size import PoolFit, PoolRules, fit_on, smallest_fit
 from nexus.scheduler.pooling import (
@@ -29,33 +31,6 @@ SQUEEZE_STEPS = 7
 """Bisections of the common factor: it is found to within 1 %."""
 SHRINK_MARGIN = 1.08
 """A pool gives up a device only if it would do without it at rates this much higher, too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A session's demands by device type, the cheapest first, at the rate expected.
-
-    ``own`` is the choice it has of devices of its own, at the rate with headroom; None: none.
-    """
-
-    demands: tuple[Demand, ...]
-    own: Choice | None
-
-    @property
-    def name(self) -> SessionName:
-        """The session's name."""
-        return self.demands[0].name
-
-    def on(self, device: DeviceType) -> Demand | None:
-        """The demand on that device type."""
-        return next((d for d in self.demands if d.profile.device == device), None)
-
-    def scaled(self, factor: float) -> "Candidate":
-        """The same candidate at a share of its rate."""
-        return Candidate(
-            tuple(demand.at_rate(demand.rate * factor) for demand in self.demands),
-            self.own.scaled(factor) if self.own is not None else None,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +91,8 @@ def keep(
     previous: Previous,
 ) -> Allocation:
     """Go on from the previous plan; its backends must still be there."""
+    leads = {part.session.name: c.name for c in candidates for part in c.demands[0].parts}
+    previous = [folded(plan, leads) for plan in previous]
     kept, rest = _kept_pools(candidates, devices, rules, previous)
     local = [plan for plan in previous if not _is_pooled(plan)]
     settled = {placement.session for plan in local for placement in plan.placements}
@@ -129,6 +106,8 @@ def keep(
     fleet = retained_fleet(
         local, _choices([*staying, *others]), _left(left, formed), search=rules.search
     )
+    # A pool that had to grow may ask for more devices than are left of those it had.
+    missing = _summed(missing, _excess(pools, devices))
     return Allocation(pools=pools, own=fleet.nodes, missing=_summed(missing, fleet.missing))
 
 
@@ -141,7 +120,7 @@ def squeezed(
     """The best that too few devices can do: all rates scaled alike, then raised where they can."""
     trickle = _at(FACTOR_MIN, candidates, devices, rules, previous)
     if not trickle.complete:
-        placed = covered(trickle.nodes)
+        placed = covered_sessions(trickle.nodes)
         candidates = [candidate for candidate in candidates if candidate.name in placed]
         trickle = _at(FACTOR_MIN, candidates, devices, rules, previous)
     whole = allocate(candidates, devices, rules, previous)
@@ -216,9 +195,7 @@ def _worthwhile(
 ) -> list[PoolFit]:
     """The pools that save devices, and those of sessions that nothing but a pool can serve."""
     formed = form_pools([demand for demand in demands if demand.batch], device, pooling)
-    worth = [
-        fit for fit in formed if is_worth_it(fit, device, rules.headroom, search=rules.search)
-    ]
+    worth = [fit for fit in formed if is_worth_it(fit, device, rules.headroom, search=rules.search)]
     tight = [demand for demand in demands if not demand.batch]
     if tight and pooling.settings.shared:
         worth, tight = adopted(worth, tight, device, pooling)
@@ -380,3 +357,17 @@ def _summed(
     one: Mapping[DeviceType, int], other: Mapping[DeviceType, int]
 ) -> dict[DeviceType, int]:
     return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
+
+
+def _excess(pools: Iterable[PlannedPool], devices: Sequence[DeviceSpec]) -> dict[DeviceType, int]:
+    """By how many devices the pools exceed those there are."""
+    asked: dict[DeviceType, int] = {}
+    for pool in pools:
+        asked[pool.device.type] = asked.get(pool.device.type, 0) + pool.fit.size
+    there = {device.type: device.count for device in devices}
+    over = {
+        name: n - (there.get(name) or 0)
+        for name, n in asked.items()
+        if there.get(name, 0) is not None
+    }
+    return {name: n for name, n in over.items() if n > 0}

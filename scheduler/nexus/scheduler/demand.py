@@ -18,6 +18,14 @@ BATCH_EPSILON = 1e-6
 """``ceil(duty * rate)`` forgives this much: 8.0000001 requests are 8, not a batch of 9."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of several sessions that are batched together, and its share of their rate."""
+
+    session: Session
+    share: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
     """``rate`` items/s of ``session``, on the device type of ``profile``.
@@ -25,7 +33,8 @@ class Demand:
     ``budget_us`` is what is left of the SLO for waiting and executing. ``batch`` is the saturating
     batch size, 0 when none is feasible. Besides the profile's memory, which every session of the
     model shares, a demand may need ``shared_memory_bytes`` that all demands on a device with the
-    same ``shared_memory_key`` have in common: the layers of a prefix group.
+    same ``shared_memory_key`` have in common: the layers of a prefix group. Where sessions are
+    batched together they are the ``parts`` of one demand, that of the tightest (co_batching.py).
     """
 
     session: Session
@@ -36,6 +45,7 @@ class Demand:
     batch: int
     shared_memory_key: str = ""
     shared_memory_bytes: int = 0
+    parts: tuple[Part, ...] = ()
 
     @property
     def name(self) -> SessionName:
@@ -78,6 +88,7 @@ class Demand:
             batch=self.batch,
             shared_memory_key=self.shared_memory_key,
             shared_memory_bytes=self.shared_memory_bytes,
+            parts=self.parts,
         )
 
 

@@ -1,14 +1,11 @@
-"""A plan in words: what each device does, and for each session which limit chose its batch size.
-
-The paper's reasoning in one sentence a session, so that a person can argue with it.
-"""
+"""A plan in words: what each device does, and why (reasons.py)."""
 
 from collections.abc import Iterable, Iterator
 
 from nexus.core.plan import BackendPlan, Placement
 from nexus.core.units import BYTES_PER_MB, ms_from_us
-from nexus.scheduler.packing import Node
 from nexus.scheduler.plan_scenario import ScenarioPlan
+from nexus.scheduler.reasons import names_of, why_batch, why_filled, why_pooled
 
 
 def plan_text(result: ScenarioPlan) -> str:
@@ -17,36 +14,12 @@ def plan_text(result: ScenarioPlan) -> str:
         (
             *_summary(result),
             *_splits(result),
+            *_pools(result),
             *_devices(result),
             *_reasons(result),
             *_refusals(result),
         )
     )
-
-
-def why_batch(node: Node, index: int) -> str:
-    """Which limit chose the batch size of one session of a node."""
-    demand, batch = node.demands[index], node.batches[index]
-    latency_ms = ms_from_us(demand.profile.latency_us(batch))
-    budget_ms, cycle_ms = ms_from_us(demand.budget_us), ms_from_us(node.duty_cycle_us)
-    if len(node.demands) == 1 and node.duty_cycle_us == demand.profile.latency_us(batch):
-        return f"batch {batch}: fills the device; {_next_batch(demand.batch_limit, batch, node)}"
-    gathered = f"{demand.rate:.1f}/s x {cycle_ms:g} ms"
-    text = (
-        f"batch {batch}: {gathered} = {demand.rate * node.duty_cycle_us / 1e6:.2f} arrive a cycle"
-    )
-    return f"{text}; {cycle_ms:g} + {latency_ms:g} <= {budget_ms:g} ms"
-
-
-def _next_batch(limit: int, batch: int, node: Node) -> str:
-    demand = node.demands[0]
-    budget_ms = ms_from_us(demand.budget_us)
-    if batch >= limit:
-        return "it is the largest allowed"
-    doubled_ms = ms_from_us(2 * demand.profile.latency_us(batch + 1))
-    if doubled_ms > budget_ms:
-        return f"2 l({batch + 1}) = {doubled_ms:g} ms > {budget_ms:g} ms"
-    return f"no larger batch has more throughput than {demand.profile.throughput(batch):.1f}/s"
 
 
 def _summary(result: ScenarioPlan) -> Iterator[str]:
@@ -56,8 +29,8 @@ def _summary(result: ScenarioPlan) -> Iterator[str]:
         yield f"{needed} x {device}" + (f" (lower bound {bound:.2f})" if bound else "")
     if not plan.devices_needed:
         yield "no devices are needed"
-    if result.settings.headroom < 1:
-        yield f"rates are planned at {1 / result.settings.headroom:.2f} times the expected"
+    if result.settings.headroom < 1 and any(node.pool is None for node in result.planned.nodes):
+        yield f"outside pools rates are planned at {1 / result.settings.headroom:.2f} times the expected"
 
 
 def _splits(result: ScenarioPlan) -> Iterator[str]:
@@ -85,11 +58,29 @@ def _row(placement: Placement, width: int) -> str:
     )
 
 
+def _pools(result: ScenarioPlan) -> Iterator[str]:
+    """What every pool is for, and what it saves."""
+    if result.planned.pools:
+        yield ""
+    for pool in result.planned.pools:
+        fit, device = pool.fit, pool.device.type
+        sessions = f"{len(pool.sessions)} sessions" if len(pool.sessions) > 1 else "one session"
+        yield (
+            f"pool {pool.name}: {sessions} on {fit.size} x {device}, of which {fit.busy:.1f} work; "
+            f"{why_pooled(pool, result.settings)}"
+        )
+
+
 def _reasons(result: ScenarioPlan) -> Iterator[str]:
     lines: dict[str, None] = {}
+    for pool in result.planned.pools:
+        for index, demand in enumerate(pool.fit.demands):
+            for name in names_of(demand):
+                lines[f"  {name} on {pool.device.type}: {why_filled(pool, index)}"] = None
     for node in result.planned.nodes:
-        for index, demand in enumerate(node.demands):
-            lines[f"  {demand.name} on {node.device.type}: {why_batch(node, index)}"] = None
+        for index, demand in enumerate(node.demands if node.pool is None else ()):
+            for name in names_of(demand):
+                lines[f"  {name} on {node.device.type}: {why_batch(node, index)}"] = None
     if lines:
         yield ""
         yield "why:"

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 from nexus.core.device import DeviceSpec
 from nexus.core.names import PoolName
-from nexus.core.plan import BackendPlan, Placement
 from nexus.core.units import US_PER_S
 from nexus.scheduler.demand import BATCH_EPSILON, Demand
 
@@ -179,29 +178,3 @@ def memory_bytes(demands: Iterable[Demand]) -> int:
         if demand.shared_memory_key:
             shared[demand.shared_memory_key] = demand.shared_memory_bytes
     return sum(sizes.values()) + sum(shared.values())
-
-
-def as_backend_plan(node: Node, backend: str = "") -> BackendPlan:
-    """The node in the words of the plan."""
-    placements = tuple(
-        Placement(
-            session=demand.name,
-            model=demand.session.model,
-            slo_us=demand.session.slo_us,
-            batch=batch,
-            rate=demand.rate,
-            latency_us=demand.profile.latency_us(batch),
-            memory_bytes=demand.profile.memory_bytes,
-            pool=node.pool,
-            slack_us=node.slack_us,
-        )
-        for demand, batch in zip(node.demands, node.batches, strict=True)
-    )
-    return BackendPlan(
-        backend=backend,
-        device=node.device.type,
-        duty_cycle_us=node.duty_cycle_us,
-        occupancy=node.occupancy,
-        placements=placements,
-        memory_bytes=memory_bytes(node.demands),
-    )

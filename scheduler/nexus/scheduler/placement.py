@@ -13,7 +13,8 @@ from nexus.core.cluster import BackendStatus
 from nexus.core.names import BackendName, DeviceType, ModelName, SessionName
 from nexus.core.plan import BackendPlan
 from nexus.scheduler.assignment import assign, assign_greedily, is_small
-from nexus.scheduler.node import Node, as_backend_plan
+from nexus.scheduler.backend_plans import as_backend_plan
+from nexus.scheduler.node import Node
 
 LOAD_US_UNKNOWN = 1_000_000
 """Load time assumed where the profile does not say."""
@@ -99,12 +100,16 @@ class Needs:
 
     @classmethod
     def of(cls, node: Node) -> "Needs":
-        """The needs of a node."""
-        return cls(
-            node,
-            {d.session.model: d.profile.load_us or LOAD_US_UNKNOWN for d in node.demands},
-            frozenset(demand.session.name for demand in node.demands),
-        )
+        """The needs of a node; sessions that are batched together all count."""
+        load_us: dict[ModelName, int] = {}
+        sessions: set[SessionName] = set()
+        for demand in node.demands:
+            members = [part.session for part in demand.parts] or [demand.session]
+            sessions.update(session.name for session in members)
+            models = {session.model for session in members}
+            each_us = (demand.profile.load_us or LOAD_US_UNKNOWN) // len(models)
+            load_us.update(dict.fromkeys(models, each_us))
+        return cls(node, load_us, frozenset(sessions))
 
     def cost_us(self, host: Host) -> float:
         """What the node costs there; see the module docstring."""

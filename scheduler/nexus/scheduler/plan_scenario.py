@@ -8,8 +8,8 @@ from nexus.core.names import declared_session
 from nexus.core.plan import Plan
 from nexus.core.session import SessionLoad
 from nexus.core.units import BYTES_PER_MB, ms_from_us
+from nexus.scheduler.backend_plans import as_backend_plan
 from nexus.scheduler.degradation import plan_with_ladder
-from nexus.scheduler.packing import as_backend_plan
 from nexus.scheduler.planner import Planned, QueryLoad, Workload, make_plan
 from nexus.scheduler.scenario import Scenario
 from nexus.scheduler.settings import PlannerSettings, policy
@@ -42,6 +42,7 @@ def plan_scenario(scenario: Scenario, policy_name: str | None = None) -> Scenari
         devices_needed=planned.devices_needed,
         lower_bound=planned.lower_bound,
         unmet=planned.unmet,
+        unmet_reasons=planned.unmet_reasons,
     )
     return ScenarioPlan(plan=plan, planned=planned, settings=settings)
 

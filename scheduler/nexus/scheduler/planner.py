@@ -20,10 +20,12 @@ from nexus.core.plan import BackendPlan, Infeasible
 from nexus.core.profile import Profile
 from nexus.core.query import Query
 from nexus.core.session import Session, SessionLoad
-from nexus.scheduler.allocation import Allocation, Candidate, Rules, allocate, keep, squeezed
+from nexus.scheduler.allocation import Allocation, Rules, allocate, keep, squeezed
+from nexus.scheduler.candidate import Candidate
+from nexus.scheduler.co_batching import co_batched
 from nexus.scheduler.crowding import crowd
 from nexus.scheduler.demand import Demand, infeasible_reason, make_demand
-from nexus.scheduler.fleet import Choice, covered
+from nexus.scheduler.fleet import Choice, covered_sessions, replicas_reason
 from nexus.scheduler.packing import Node, memory_fits
 from nexus.scheduler.pool_size import PoolRules, load_of
 from nexus.scheduler.pooling import PlannedPool
@@ -84,6 +86,7 @@ class Planned:
     devices_needed: Mapping[DeviceType, int]
     lower_bound: Mapping[DeviceType, float]
     replanning: str = ""
+    unmet_reasons: Mapping[SessionName, str] = field(default_factory=dict)
 
 
 def make_plan(
@@ -108,6 +111,8 @@ def make_plan(
             infeasible.append(candidate)
         else:
             candidates.append(candidate)
+    if settings.co_batching:
+        candidates = co_batched(candidates)
     fresh = partial(allocate, candidates, workload.devices, rules, previous)
     if choose is not None and previous:
         allocation = choose(keep(candidates, workload.devices, rules, previous), fresh)
@@ -121,10 +126,10 @@ def make_plan(
     if settings.spend_slack:
         own = tuple(with_slack_spent(node) for node in own)
     if missing:
-        placed = covered((*allocation.nodes, *own))
+        placed = covered_sessions((*allocation.nodes, *own))
         own = crowd(own, [c.own for c in candidates if c.own and c.name not in placed])
     nodes = (*(node for pool in allocation.pools for node in pool.nodes()), *own)
-    placed = covered(nodes)
+    placed = covered_sessions(nodes)
     refused = {entry.session for entry in infeasible}
     served = tuple(load for load in loads if load.session.name not in refused)
     return Planned(
@@ -138,6 +143,7 @@ def make_plan(
         devices_needed=_needed(nodes, missing),
         lower_bound=lower_bound(served, workload),
         replanning=why,
+        unmet_reasons=_unmet_reasons(candidates, placed),
     )
 
 
@@ -311,6 +317,18 @@ def _unmet(
     gaps = {load.session.name: load.rate - rates.get(load.session.name, 0.0) for load in loads}
     tolerance = settings.rate_min * 1e-3
     return {name: gap for name, gap in gaps.items() if gap > tolerance}
+
+
+def _unmet_reasons(
+    candidates: Sequence[Candidate], placed: Mapping[SessionName, float]
+) -> dict[SessionName, str]:
+    """Why sessions are not covered whose own limit of replicas is to blame."""
+    reasons = {
+        candidate.name: replicas_reason(candidate.own, placed.get(candidate.name, 0.0))
+        for candidate in candidates
+        if candidate.own is not None and candidate.own.demands[0].session.replicas_max
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _needed(nodes: Sequence[Node], missing: Mapping[DeviceType, int]) -> dict[DeviceType, int]:

@@ -37,8 +37,8 @@ class PoolFit:
     """``demands`` on ``size`` devices: ``batches[i]`` is the batch to fill of ``demands[i]``.
 
     ``busy`` is how many devices they keep busy on average, ``needed`` how many that takes with
-    what must be kept free; ``needed`` <= ``size`` when the pool covers all rates. Batches start
-    ``slack_us`` before their last moment.
+    what must be kept free; ``needed`` <= ``size`` when the pool covers all rates. A batch may wait
+    ``wait_us`` for a device; it starts ``slack_us`` before its last moment.
     """
 
     demands: tuple[Demand, ...]
@@ -46,6 +46,7 @@ class PoolFit:
     size: int
     busy: float
     needed: float
+    wait_us: int
     slack_us: int = 0
 
     @property
@@ -142,6 +143,7 @@ def fit_on(demands: Sequence[Demand], size: int, rules: PoolRules) -> PoolFit | 
         return None
     busy = sum(g.rate * g.work_us for g in gathered if g) / US_PER_S
     return PoolFit(
+        wait_us=round(wait_us),
         slack_us=round(waits.usual_us) if len(demands) > 1 else 0,
         demands=tuple(demands),
         batches=tuple(_target(demand, wait_us, rules) for demand in demands),

@@ -45,7 +45,11 @@ class PlannedPool:
     @property
     def sessions(self) -> tuple[SessionName, ...]:
         """The names of its sessions."""
-        return tuple(demand.name for demand in self.fit.demands)
+        return tuple(
+            part.session.name if part is not None else demand.name
+            for demand in self.fit.demands
+            for part in demand.parts or (None,)
+        )
 
     def nodes(self) -> tuple[Node, ...]:
         """One node for every member, all alike: each takes its share of every session."""
@@ -140,11 +144,17 @@ def is_worth_it(fit: PoolFit, device: DeviceSpec, headroom: float, *, search: bo
     Whole devices at the paper's batch sizes are the least that takes; only where that does not
     decide are they packed. All of them must be able to do with devices of their own.
     """
-    own = [demand.at_rate(demand.rate / headroom) for demand in fit.demands]
-    if sum(demand.rate / demand.throughput for demand in own) >= fit.size:
+    if sum(demand.rate / demand.throughput for demand in fit.demands) >= fit.size * headroom:
         return True
-    nodes = pack_device(own, replace(device, count=None), search=search)
-    return len(nodes) > fit.size
+    return own_devices(fit.demands, device, headroom, search=search) > fit.size
+
+
+def own_devices(
+    demands: Iterable[Demand], device: DeviceSpec, headroom: float, *, search: bool
+) -> int:
+    """How many devices the demands would need without a pool."""
+    own = [demand.at_rate(demand.rate / headroom) for demand in demands]
+    return len(pack_device(own, replace(device, count=None), search=search))
 
 
 def named(

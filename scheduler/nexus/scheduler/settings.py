@@ -112,6 +112,7 @@ class PlannerSettings:
     rest absorbs the variance of arrivals. ``network_us`` is the way there and back, taken off every
     SLO. ``rate_min`` (items/s) is planned for a session that nobody calls yet, so that its first
     request finds a route. ``search_duty_cycle`` lets a merge choose its duty cycle freely;
+    ``co_batching`` lets sessions of one model share batches;
     ``spend_slack`` enlarges batches where a cycle has time left (slack.py). ``pools`` None plans
     none; ``ask_us`` is what asking the owner of a pool takes besides, there and back. ``tuner``
     None does nothing between epochs. With ``degrade`` sessions may be served by their variants.
@@ -121,6 +122,7 @@ class PlannerSettings:
     network_us: int = 0
     rate_min: float = 0.1
     search_duty_cycle: bool = True
+    co_batching: bool = True
     spend_slack: bool = True
     split: SplitSettings = field(default_factory=SplitSettings)
     pools: PoolSettings | None = field(default_factory=PoolSettings)
@@ -188,6 +190,7 @@ DEFAULT = PlannerSettings()
 NEXUS = PlannerSettings(
     headroom=1.0,
     search_duty_cycle=False,
+    co_batching=False,
     spend_slack=False,
     split=SplitSettings(cost=StageCost.SATURATED),
     pools=None,
@@ -198,6 +201,7 @@ POLICIES = {
     "default": DEFAULT,
     "default-without-pools": replace(DEFAULT, pools=None),
     "default-without-groups": replace(DEFAULT, pools=PoolSettings(shared=False)),
+    "default-without-co-batching": replace(DEFAULT, co_batching=False),
     "default-without-tuner": replace(DEFAULT, tuner=None),
     "default-without-degradation": replace(DEFAULT, degrade=False),
     "nexus": NEXUS,
