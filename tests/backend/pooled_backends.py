@@ -10,9 +10,13 @@ from tests.backend.virtual_backend import VirtualBackend, placement_of
 
 @dataclass
 class Filling:
-    """The batch that a backend is being sent: its items, and when its head is due."""
+    """The batch that a backend is being sent: its items, and when its head is due.
+
+    ``started`` counts the batches that the backend has begun, ``free_us`` is when the last ends.
+    """
 
     backend: VirtualBackend
+    started: int = 0
     free_us: int = 0
     items: int = 0
     head_us: int = 0
@@ -89,7 +93,7 @@ class PooledBackends:
     def _settle(self, filling: Filling) -> None:
         """See what the backend has started: that batch is no longer being filled."""
         backend = filling.backend
-        if backend.batches_seen < len(backend.batches):
-            backend.batches_seen = len(backend.batches)
+        if filling.started < len(backend.batches):
+            filling.started = len(backend.batches)
             filling.free_us = max(backend.ends_us[key] for key in backend.batches[-1].keys)
             filling.items = backend.engine.queued_items()[self._session]

@@ -53,7 +53,6 @@ class VirtualBackend:
     ends_us: dict[DispatchKey, int] = field(default_factory=dict)
     rejected: dict[DispatchKey, DropReason] = field(default_factory=dict)
     batches: list[Batch] = field(default_factory=list)
-    batches_seen: int = 0
     loads: list[str] = field(default_factory=list)
     unloads: list[str] = field(default_factory=list)
     said: list[SayStarted] = field(default_factory=list)
