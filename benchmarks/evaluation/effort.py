@@ -22,7 +22,7 @@ class Effort:
     thorough: bool
 
 
-FULL = Effort(short=8_000, long=30_000, seeds=SEARCH_SEEDS, coarse=1.05, fine=1.015, thorough=True)
+FULL = Effort(short=6_000, long=20_000, seeds=SEARCH_SEEDS, coarse=1.05, fine=1.015, thorough=True)
 QUICK = Effort(
     short=4_000, long=8_000, seeds=SEARCH_SEEDS[:1], coarse=1.08, fine=1.03, thorough=False
 )

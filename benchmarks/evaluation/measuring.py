@@ -16,7 +16,7 @@ from nexus.simulator.simulated_cluster import SimulationSettings
 
 WARM_UP_US = US_PER_S // 2
 """Arrivals that are not counted: queues are empty when they begin."""
-DURATION_S_MIN, DURATION_S_MAX = 2.0, 60.0
+DURATION_S_MIN, DURATION_S_MAX = 1.0, 60.0
 SLOS_MIN = 20
 """A run lasts at least this many times the longest SLO."""
 FACTOR_MIN, FACTOR_MAX = 0.05, 1.2

@@ -51,7 +51,7 @@ def test_lasting_is_long_enough_for_the_requests_and_the_slo() -> None:
     slow = at_limit(LIMIT_MODELS[2], 1).scaled(0.01)
     assert lasting(slow, 10_000).duration_us == 60_500_000
     busy = at_limit(LIMIT_MODELS[0], 8)
-    assert lasting(busy, 1).duration_us == 2_500_000
+    assert lasting(busy, 1).duration_us == 1_500_000
 
 
 def test_narrowed_ends_around_the_threshold() -> None:

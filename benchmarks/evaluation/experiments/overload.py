@@ -23,14 +23,14 @@ from nexus.drawing.line_chart import LineChart, Series
 from nexus.scheduler.scenario import Scenario
 
 DEVICES = 8
-DURATION_S = 30.0
+DURATION_S = 20.0
 MODELS = (
-    Linear("resnet50", 0.75, 7.96, 100),
-    Linear("googlenet", 0.25, 8.41, 60),
-    Linear("inception3", 0.96, 11.77, 150),
-    Linear("resnet101", 1.25, 13.57, 200),
+    Linear("inception3", 0.96, 11.77, 100),
+    Linear("resnet101", 1.25, 13.57, 150),
+    Linear("densenet121", 0.69, 19.96, 150),
+    Linear("resnet152", 1.77, 18.98, 250),
 )
-SHARES = {"resnet50": 0.4, "googlenet": 0.3, "inception3": 0.2, "resnet101": 0.1}
+SHARES = {"inception3": 0.4, "resnet101": 0.3, "densenet121": 0.2, "resnet152": 0.1}
 """Of the devices' time at the hard limit."""
 POLICIES = (DEFAULT, PAPER, "symphony", "clockwork", "shepherd", "clipper")
 FACTORS = (0.5, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)

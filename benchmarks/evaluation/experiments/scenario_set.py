@@ -32,6 +32,7 @@ from nexus.scheduler.scenario_file import read_scenario
 
 MIXES = 10
 MIXES_QUICK = 2
+FILES_QUICK = ("two-resnets", "traffic")
 RATIO_MIN = 1.0
 ABOUT = (
     "All scenarios of `examples/scenarios`, single sessions on 1, 2 and 4 devices, and "
@@ -83,10 +84,10 @@ def scenario_set(lab: Lab) -> Section:
 
 def _scenarios(effort: Effort) -> list[Scenario]:
     files = sorted(SCENARIOS.rglob("*.yaml"))
+    if not effort.thorough:
+        files = [path for path in files if path.stem in FILES_QUICK]
     models = LIMIT_MODELS if effort.thorough else LIMIT_MODELS[:1]
     scenarios = [prepared(read_scenario(path)) for path in files]
-    if not effort.thorough:
-        scenarios = scenarios[:2]
     scenarios += [at_limit(m, n) for m in models for n in ((1, 2, 4) if effort.thorough else (1,))]
     scenarios += [random_mix(n) for n in range(MIXES if effort.thorough else MIXES_QUICK)]
     return [scenario for scenario in scenarios if scenario.sessions or scenario.queries]
