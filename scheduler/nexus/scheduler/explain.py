@@ -29,8 +29,9 @@ def _summary(result: ScenarioPlan) -> Iterator[str]:
         yield f"{needed} x {device}" + (f" (lower bound {bound:.2f})" if bound else "")
     if not plan.devices_needed:
         yield "no devices are needed"
-    if result.settings.headroom < 1 and any(node.pool is None for node in result.planned.nodes):
-        yield f"outside pools rates are planned at {1 / result.settings.headroom:.2f} times the expected"
+    caution = 1 / result.settings.headroom
+    if caution > 1 and any(node.pool is None for node in result.planned.nodes):
+        yield f"outside pools rates are planned at {caution:.2f} times the expected"
 
 
 def _splits(result: ScenarioPlan) -> Iterator[str]:
