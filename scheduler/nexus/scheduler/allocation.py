@@ -5,6 +5,7 @@ A *candidate* is a session, or several that share batches (candidate.py). ``allo
 devices are shared as in fleet.py: all rates are scaled alike until everything fits.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -106,9 +107,10 @@ def keep(
     fleet = retained_fleet(
         local, _choices([*staying, *others]), _left(left, formed), search=rules.search
     )
-    # A pool that had to grow may ask for more devices than are left of those it had.
-    missing = _summed(missing, _excess(pools, devices))
-    return Allocation(pools=pools, own=fleet.nodes, missing=_summed(missing, fleet.missing))
+    allocation = Allocation(pools=pools, own=fleet.nodes, missing=_summed(missing, fleet.missing))
+    # What had to grow, or merely stays, may take more devices together than are left.
+    excess = _excess(allocation.nodes, devices)
+    return replace(allocation, missing=_summed(allocation.missing, excess))
 
 
 def squeezed(
@@ -359,15 +361,9 @@ def _summed(
     return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
 
 
-def _excess(pools: Iterable[PlannedPool], devices: Sequence[DeviceSpec]) -> dict[DeviceType, int]:
-    """By how many devices the pools exceed those there are."""
-    asked: dict[DeviceType, int] = {}
-    for pool in pools:
-        asked[pool.device.type] = asked.get(pool.device.type, 0) + pool.fit.size
-    there = {device.type: device.count for device in devices}
-    over = {
-        name: n - (there.get(name) or 0)
-        for name, n in asked.items()
-        if there.get(name, 0) is not None
-    }
-    return {name: n for name, n in over.items() if n > 0}
+def _excess(nodes: Iterable[Node], devices: Sequence[DeviceSpec]) -> dict[DeviceType, int]:
+    """By how many devices the nodes exceed those there are."""
+    asked = Counter(node.device.type for node in nodes)
+    for device in devices:
+        asked[device.type] -= asked[device.type] if device.count is None else device.count
+    return {name: count for name, count in asked.items() if count > 0}

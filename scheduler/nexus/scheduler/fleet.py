@@ -190,7 +190,10 @@ def _within_count(
 
 
 def _next_choice(by_name: dict[SessionName, Choice], demand: Demand, depth: int) -> Demand | None:
-    later = by_name[demand.name].demands[depth:]
+    choice = by_name.get(demand.name)
+    if choice is None:
+        return None  # It came with an opened node, of more than there are devices for now.
+    later = choice.demands[depth:]
     return later[0].at_rate(demand.rate) if later else None
 
 
