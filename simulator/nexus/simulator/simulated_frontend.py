@@ -66,6 +66,8 @@ class SimulatedFrontend(Process):
         self._to_store = around.network.lane(name, around.store.name)
         self._connecting: set[BackendName] = set()
         self._catalogue = Catalogue()
+        self._tell = self.engine.handle
+        self._answered = ledger.answered
         self._next_wakeup_us = self.engine.next_wakeup_us
         self._wakeup = EngineWakeup(around.world, self._next_wakeup_us, self._tick)
 
@@ -79,7 +81,7 @@ class SimulatedFrontend(Process):
 
     def submit(self, request_id: int, session: SessionName, deadline_us: int) -> None:
         """A client asks for one item of a session."""
-        self.handle(events.Submit(request_id, session, deadline_us))
+        self.handle(events.Submit(request_id, session, deadline_us, 1))
 
     def submit_query(self, request_id: int, query: QueryName, deadline_us: int) -> None:
         """A client asks for a query on one frame."""
@@ -98,9 +100,9 @@ class SimulatedFrontend(Process):
             self.wait(self.handle, event)
             return
         now_us = self.world.now_us
-        for effect in self.engine.handle(event, now_us):
+        for effect in self._tell(event, now_us):
             if isinstance(effect, events.Answer):
-                self._ledger.answered(self.name, effect.request_id, effect.outcome, now_us)
+                self._answered(self.name, effect.request_id, effect.outcome, now_us)
             elif isinstance(effect, events.Send):
                 self._send(effect.backend, effect.dispatch)
             else:

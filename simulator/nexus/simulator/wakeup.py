@@ -42,12 +42,17 @@ class Wakeup:
         self._wake()
 
 
+CLOSE_US = 500
+"""A time this near is waited for itself; one further off, half of the way."""
+
+
 class EngineWakeup:
     """Ticks an engine when it wants it, and asks it as seldom as can be.
 
-    ``pending_us`` is when the engine will be asked at the latest, NEVER_US if it will not. Whoever
-    has told the engine something compares and, if the engine now wants a tick sooner, calls
-    ``arm``; a tick that is put off costs nothing until it comes.
+    Whoever has told the engine something compares and, if the engine now wants a tick before
+    ``pending_us`` (NEVER_US if nothing is pending), calls ``arm``. What an engine wants moves: an
+    entry for each move would crowd the heap. So an entry stands half way, where the engine is asked
+    anew: a tick that is put off costs nothing until then, one that comes sooner mostly nothing.
     """
 
     __slots__ = ("_next_us", "_tick", "_world", "pending_us")
@@ -68,7 +73,10 @@ class EngineWakeup:
             self.arm(at_us)
 
     def arm(self, at_us: int) -> None:
-        """Ask the engine at ``at_us``, which is before ``pending_us``."""
+        """Ask the engine at ``at_us``, which is before ``pending_us``, or earlier."""
+        left_us = at_us - self._world.now_us
+        if left_us > CLOSE_US:
+            at_us -= left_us // 2
         self.pending_us = at_us
         self._world.at(at_us, self._fire, at_us)
 
