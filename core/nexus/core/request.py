@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from nexus.core.errors import StatusCode
 from nexus.core.finding import Finding, Region
-from nexus.core.names import SessionName
+from nexus.core.names import ModelName, SessionName
 from nexus.core.tensor import Tensor
 
 
@@ -95,7 +95,8 @@ class Outcome:
 
     ``tensors`` are batched over the items; ``items`` has one entry an item for models with
     findings. The times are parts of the whole, for clients and metrics: waiting in the backend's
-    queue and executing on the device (``batch`` items together).
+    queue and executing on the device (``batch`` items together). ``served_by`` is the cheaper
+    variant that answered in the place of the session's model; empty: its own did.
     """
 
     reason: DropReason | None = None
@@ -107,6 +108,7 @@ class Outcome:
     batch: int = 0
     retry_after_us: int = 0
     expected_wait_us: int = 0
+    served_by: ModelName = ""
 
     @property
     def ok(self) -> bool:

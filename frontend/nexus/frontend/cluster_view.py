@@ -47,7 +47,7 @@ class ClusterView:
             kept[name] = self._dispatchers.get(name) or SessionDispatcher(name)
         for name, dispatcher in kept.items():
             routes = entries.get(name)
-            pool = self.pools.of(routes.pool, name) if routes else None
+            pool = self.pools.of(routes.pool, routes.served_as) if routes else None
             dispatcher.update(routes, pool, self.reachable)
         self._dispatchers = kept
         self._index_limits()

@@ -7,11 +7,18 @@ and no ask open is answered at once, and every one of those has a timeout: nothi
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from nexus.core.answer import StageResult
 from nexus.core.cluster import Catalogue, StageCount
-from nexus.core.names import QueryName, SessionName, stage_session_name
+from nexus.core.names import (
+    QueryName,
+    SessionName,
+    declared_session,
+    stage_session_name,
+    variant_of,
+)
 from nexus.core.query import Query, Stage
 from nexus.core.request import DropReason, Outcome, dropped
 from nexus.core.routing import RoutingTable
@@ -175,12 +182,13 @@ class FrontendEngine:
     # Pools.
 
     def _asked(self, event: events.Asked, now_us: int) -> None:
-        dispatcher = self._view.dispatcher(event.session)
-        if dispatcher is None or dispatcher.pool is None:
+        dispatcher = self._view.dispatcher(declared_session(event.session))
+        pool = dispatcher.pool if dispatcher is not None else None
+        if pool is None or not pool.owner.serves(event.session):
             refusal = self._view.not_planned(f"session {event.session!r}")
             self._effects.append(events.AnswerAsk(event.peer, event.ask_id, refusal=refusal))
             return
-        placed = dispatcher.pool.owner.place(event.session, event.items, event.deadline_us, now_us)
+        placed = pool.owner.place(event.session, event.items, event.deadline_us, now_us)
         if isinstance(placed, str):
             answer = events.AnswerAsk(event.peer, event.ask_id, placed)
         else:
@@ -225,7 +233,7 @@ class FrontendEngine:
             self._part_ended(parcel.request, unplaced, now_us)
 
     def _batch_started(self, event: events.BatchStarted, now_us: int) -> None:
-        dispatcher = self._view.dispatcher(event.session)
+        dispatcher = self._view.dispatcher(declared_session(event.session))
         if dispatcher is not None and dispatcher.pool is not None:
             dispatcher.pool.owner.batch_started(
                 event.backend,
@@ -399,6 +407,9 @@ class FrontendEngine:
 
     def _ended(self, sent: SentDispatch, outcome: Outcome, now_us: int) -> None:
         """A dispatch is over: go on with its request, or answer it."""
+        variant = variant_of(sent.dispatch.session)
+        if variant and outcome.ok:
+            outcome = replace(outcome, served_by=variant)
         part = EndedPart(sent.stage, sent.first_item, sent.dispatch.items, outcome)
         self._part_ended(sent.request, part, now_us)
 

@@ -100,6 +100,8 @@ class FrontDesk:
         outcome = ended.outcome
         self.statistics.count(model.name, items, outcome, ended.latency_us, self._wall_us())
         self._metrics.answered(session.name, model.name, outcome, ended.latency_us, ended.slack_us)
+        if outcome.served_by:
+            self._metrics.degraded(session.name, outcome.served_by)
         return outcome
 
     async def run_query(self, query: Query, frame: bytes, deadline_us: int) -> Ended:

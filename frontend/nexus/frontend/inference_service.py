@@ -263,6 +263,8 @@ def _response(
         "nexus_execute_us": outcome.execute_us,
         "nexus_batch": outcome.batch,
     }
+    if outcome.served_by:
+        parameters["nexus_served_by"] = outcome.served_by
     if asked.get(_FINAL_RESPONSE_ASKED) is True:
         parameters["triton_final_response"] = True
     set_parameters(response.parameters, parameters)

@@ -34,6 +34,7 @@ def joined(outcomes: Sequence[Outcome]) -> Outcome:
         queue_us=max(outcome.queue_us for outcome in outcomes),
         execute_us=max(outcome.execute_us for outcome in outcomes),
         batch=max(outcome.batch for outcome in outcomes),
+        served_by=max(outcome.served_by for outcome in outcomes),
     )
 
 

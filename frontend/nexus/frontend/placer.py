@@ -75,7 +75,7 @@ class Placer:
         dispatcher, call = parcel.dispatcher, parcel.call
         assert dispatcher.pool is not None
         placed = dispatcher.pool.owner.place(
-            dispatcher.session, call.items, parcel.deadline_us, now_us, avoid
+            dispatcher.served_as, call.items, parcel.deadline_us, now_us, avoid
         )
         if not isinstance(placed, str):
             return EndedPart(call.stage, call.first, call.items, placed)
@@ -93,7 +93,7 @@ class Placer:
         dispatcher, call = parcel.dispatcher, parcel.call
         pool = dispatcher.pool
         assert pool is not None
-        most = dispatcher.limits.items(pool.owner.target(dispatcher.session))
+        most = dispatcher.limits.items(pool.owner.target(dispatcher.served_as))
         for part in _parts(call, most):
             of_part = parcel if part is call else parcel._replace(call=part)
             # Only we know whom to avoid.
@@ -114,7 +114,7 @@ class Placer:
                 call.stage, call.first, call.items, dropped(DropReason.QUEUE_FULL, message)
             )
         ask_id = self._asks.open(peer, parcel, now_us)
-        session, deadline_us = parcel.dispatcher.session, parcel.deadline_us
+        session, deadline_us = parcel.dispatcher.served_as, parcel.deadline_us
         self._effects.append(events.Ask(peer, ask_id, session, call.items, deadline_us))
         return None
 
@@ -129,7 +129,7 @@ class Placer:
         request, deadline_us = parcel.request, parcel.deadline_us
         dispatch = Dispatch(
             id=self._last_id,
-            session=parcel.dispatcher.session,
+            session=parcel.dispatcher.served_as,
             deadline_us=deadline_us,
             items=call.items,
             regions=call.regions,

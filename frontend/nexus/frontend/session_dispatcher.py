@@ -46,13 +46,14 @@ class Share:
 class SessionDispatcher:
     """One session's routers and loads, kept across routing tables.
 
-    ``pool`` is the session's pool, if it has one; ``in_flight`` counts its items under way
-    everywhere; ``limits`` follow its model's declaration.
+    ``served_as`` is the session's name at backends and owners: another while a cheaper variant of
+    its model serves it. ``pool`` is the session's pool, if it has one; ``in_flight`` counts its
+    items under way everywhere; ``limits`` follow its model's declaration.
     """
 
     def __init__(self, session: SessionName) -> None:
         """Begin without routes."""
-        self.session = session
+        self.session = self.served_as = session
         self.slo_us = 0
         self.pool: KnownPool | None = None
         self.in_flight = 0
@@ -73,6 +74,7 @@ class SessionDispatcher:
         Loads of withdrawn routes stay until their last reply, and come back with the route.
         """
         self.slo_us = routes.slo_us if routes else self.slo_us
+        self.served_as = routes.served_as if routes else self.session
         self.pool = pool
         self._infeasible = routes.infeasible if routes else ""
         local = routes.routes if routes else ()
@@ -162,7 +164,7 @@ class SessionDispatcher:
             for route in self._router.reachable
         ]
         if self.pool is not None:
-            pooled_us = self.pool.expected_us(self.session, now_us)
+            pooled_us = self.pool.expected_us(self.served_as, now_us)
             expected_us += [] if pooled_us is None else [pooled_us]
         return min(expected_us, default=None)
 
