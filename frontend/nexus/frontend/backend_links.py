@@ -1,26 +1,20 @@
 """One long-lived connection to every backend of the routing table (ADR 0007).
 
-A link connects as long as its backend is routed, with growing pauses; once withdrawn it stays until
-the last reply has come, and is closed then. What happens on links is told as engine events.
+A link connects as long as its backend is routed or a member of a pool; once withdrawn it stays
+until the last reply has come, and is closed then. What happens on links is told as engine events.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
 
-from nexus.core.errors import NexusError, UnavailableError
+from nexus.core.errors import UnavailableError
 from nexus.core.names import BackendName
 from nexus.core.routing import RoutingTable
 from nexus.frontend import events
+from nexus.frontend.kept_connection import KeptConnection, Listener
 from nexus.frontend.limits import CONNECTIONS_MAX
-from nexus.rpc.connection import Callbacks, FrameConnection, connect_frames
-from nexus.rpc.frames import Cancel, Goodbye, Infer, Message, Replies, Reply
-
-# A peer silent for ten of these is lost: this is for hosts that vanish, and must not take a loop
-# that loads a model for one. A process that was killed is noticed at once, by its socket.
-PING_INTERVAL_S = 0.25
-RECONNECT_S_MIN = 0.05
-RECONNECT_S_MAX = 1.0
+from nexus.rpc.frames import BatchStarted, Cancel, Goodbye, Infer, Message, Replies, Reply, Watch
 
 _log = logging.getLogger(__name__)
 
@@ -38,98 +32,64 @@ class BackendLink:
         """Begin to connect; ``tell`` is called with what happens."""
         self.backend = backend
         self.address = address
-        self._own_name = own_name
         self._tell = tell
-        self._connection: FrameConnection | None = None
         self._unanswered = 0
-        self._withdrawn = False
-        self._keeper = asyncio.create_task(self._keep_connected(), name=f"link-{backend}")
+        listener = Listener(
+            on_found=self._found,
+            on_lost=lambda: tell(events.BackendLost(backend)),
+            on_message=self._received,
+        )
+        self._kept = KeptConnection(own_name, "backend", backend, address, listener)
 
     @property
     def connected(self) -> bool:
         """Whether dispatches can be sent."""
-        return self._connection is not None and self._connection.is_open
+        return self._kept.connected
 
-    def send(self, message: Infer | Cancel) -> None:
+    @property
+    def finished(self) -> bool:
+        """Whether it was withdrawn and will not connect again."""
+        return self._kept.finished
+
+    def send(self, message: Infer | Cancel | Watch) -> None:
         """Send to the backend; raise UnavailableError, RefusedError or MessageTooLargeError."""
-        if self._connection is None:
-            raise UnavailableError(f"backend {self.backend!r} is not connected")
-        self._connection.send(message)
+        self._kept.send(message)
         if isinstance(message, Infer):
             self._unanswered += 1
 
     def withdraw(self) -> None:
         """The table names the backend no more: close as soon as nothing is unanswered."""
-        self._withdrawn = True
+        self._kept.wanted = False
         self._close_when_idle()
 
     def restore(self) -> None:
         """The table names the backend again before the link was closed."""
-        self._withdrawn = False
+        self._kept.wanted = True
 
     def abandon(self) -> None:
         """Cut the connection without a word to anyone."""
-        self._keeper.cancel()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abort()
+        self._kept.abandon()
 
     async def close(self) -> None:
         """Flush what was sent (cancels), then close."""
-        self._keeper.cancel()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-            await connection.closed()
-        await asyncio.gather(self._keeper, return_exceptions=True)
+        await self._kept.close()
 
-    @property
-    def finished(self) -> bool:
-        """Whether it was withdrawn and will not connect again."""
-        return self._keeper.done()
-
-    async def _keep_connected(self) -> None:
-        pause_s = RECONNECT_S_MIN
-        while not self._withdrawn:
-            try:
-                connection = await self._connect()
-            except NexusError as error:
-                # The first failure of a series is news, its repetitions are not.
-                level = logging.WARNING if pause_s == RECONNECT_S_MIN else logging.DEBUG
-                facts = {"backend": self.backend, "address": self.address, "error": error.message}
-                _log.log(level, "backend unreachable", extra=facts)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, RECONNECT_S_MAX)
-                continue
-            pause_s = RECONNECT_S_MIN
-            await connection.closed()
-
-    async def _connect(self) -> FrameConnection:
-        callbacks = Callbacks(on_message=self._received, on_lost=self._lost)
-        connection = await connect_frames(
-            self.address, name=self._own_name, callbacks=callbacks, ping_interval_s=PING_INTERVAL_S
-        )
-        if connection.peer != self.backend:
-            connection.abort()
-            raise UnavailableError(f"{connection.peer!r} answers there, not {self.backend!r}")
-        if not connection.is_open:
-            raise UnavailableError(f"backend {self.backend!r} closed the connection")
-        self._connection = connection
+    def _found(self) -> None:
         self._unanswered = 0
-        _log.info("backend found", extra={"backend": self.backend, "address": self.address})
         self._tell(events.BackendFound(self.backend))
-        return connection
 
-    def _received(self, connection: FrameConnection, message: Message) -> None:
+    def _received(self, message: Message) -> None:
         match message:
-            case Replies(replies):
-                for reply in replies:
-                    self._received(connection, reply)
             case Reply(dispatch_id, outcome):
-                self._unanswered -= 1
+                self._answered(1)
                 self._tell(events.Replied(dispatch_id, outcome))
-                if self._withdrawn:
-                    self._close_when_idle()
+            case Replies(replies):
+                self._answered(len(replies))
+                ids = tuple(reply.dispatch_id for reply in replies)
+                outcomes = tuple(reply.outcome for reply in replies)
+                self._tell(events.RepliedTogether(ids, outcomes))
+            case BatchStarted(session, items, busy_us, queued_items):
+                self._tell(events.BatchStarted(self.backend, session, items, busy_us, queued_items))
             case Goodbye():
                 self._tell(events.BackendLeaving(self.backend))
             case _:
@@ -138,27 +98,21 @@ class BackendLink:
                     extra={"backend": self.backend, "kind": type(message).__name__},
                 )
 
-    def _lost(self, connection: FrameConnection) -> None:
-        if self._connection is connection:
-            self._connection = None
-            error = connection.error.message if connection.error else "it closed the connection"
-            _log.warning("backend lost", extra={"backend": self.backend, "error": error})
-            self._tell(events.BackendLost(self.backend))
+    def _answered(self, dispatches: int) -> None:
+        self._unanswered -= dispatches
+        if not self._kept.wanted:
+            self._close_when_idle()
 
     def _close_when_idle(self) -> None:
-        if self._unanswered > 0 and self.connected:
-            return
-        if self._connection is not None:
-            self._connection.close()
-        else:
-            self._keeper.cancel()
+        if self._unanswered <= 0 or not self.connected:
+            self._kept.end()
 
 
 class BackendLinks:
     """The links of the table in use."""
 
     def __init__(self, own_name: str, tell: Callable[[events.Event], None]) -> None:
-        """Begin without links; ``tell`` gets BackendFound, -Leaving, -Lost and Replied."""
+        """Begin without links; ``tell`` gets what happens, as engine events."""
         self._own_name = own_name
         self._tell = tell
         self._links: dict[BackendName, BackendLink] = {}
@@ -167,6 +121,9 @@ class BackendLinks:
         """Connect to what the table names, and let go of what it names no more."""
         routed = {
             route.backend: route.address for routes in table.sessions for route in routes.routes
+        }
+        routed |= {
+            member.backend: member.address for pool in table.pools for member in pool.members
         }
         for backend, address in sorted(routed.items()):
             self._route(backend, address)
@@ -178,7 +135,7 @@ class BackendLinks:
             if backend in routed or not link.finished
         }
 
-    def send(self, backend: BackendName, message: Infer | Cancel) -> None:
+    def send(self, backend: BackendName, message: Infer | Cancel | Watch) -> None:
         """Send to a backend; raise UnavailableError, RefusedError or MessageTooLargeError."""
         link = self._links.get(backend)
         if link is None:

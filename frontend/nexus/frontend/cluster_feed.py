@@ -1,4 +1,4 @@
-"""Keeps a frontend in step with the store: the table and catalogue in, its report out.
+"""Keeps a frontend in step with the store: table, catalogue and other frontends in, its report out.
 
 Notifications only shorten the wait; polling is the fallback. While the store is away, nothing
 changes: the last table stays in use (ARCHITECTURE.md, section 2).
@@ -21,13 +21,14 @@ _log = logging.getLogger(__name__)
 
 
 class ClusterFeed:
-    """Two readers and a reporter."""
+    """Three readers and a reporter."""
 
     def __init__(
         self,
         store: ClusterStore,
         read_table: Callable[[], Awaitable[None]],
         read_catalogue: Callable[[], Awaitable[None]],
+        read_frontends: Callable[[], Awaitable[None]],
         report: Callable[[], FrontendReport],
     ) -> None:
         """``read_…`` fetch from the store and apply; they may raise a NexusError."""
@@ -35,6 +36,7 @@ class ClusterFeed:
         self._store = store
         self._read_table = read_table
         self._read_catalogue = read_catalogue
+        self._read_frontends = read_frontends
         self._report = report
         self._subscriptions: list[Subscription] = []
         self._loops: list[asyncio.Task[None]] = []
@@ -52,6 +54,7 @@ class ClusterFeed:
         self._loops = [
             asyncio.create_task(self._follow(self._read_table, table), name="table"),
             asyncio.create_task(self._follow(self._read_catalogue, catalogue), name="catalogue"),
+            asyncio.create_task(self._poll(self._read_frontends), name="frontends"),
             asyncio.create_task(self._report_regularly(), name="report"),
         ]
 
@@ -71,6 +74,11 @@ class ClusterFeed:
         while True:
             await self._attempt(read)
             await changes.wait(us_from_s(POLL_S))
+
+    async def _poll(self, read: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._attempt(read)
+            await asyncio.sleep(POLL_S)
 
     async def _report_regularly(self) -> None:
         while True:

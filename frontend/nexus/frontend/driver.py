@@ -13,24 +13,36 @@ from typing import Protocol
 
 from nexus.core.answer import StageResult
 from nexus.core.clock import Clock
-from nexus.core.errors import MessageTooLargeError, NexusError, RefusedError
-from nexus.core.names import BackendName, QueryName, SessionName
+from nexus.core.errors import MessageTooLargeError, NexusError, RefusedError, UnavailableError
+from nexus.core.names import BackendName, FrontendName, QueryName, SessionName
 from nexus.core.request import DropReason, Outcome, dropped
 from nexus.core.tensor import Tensor
 from nexus.core.units import s_from_us
 from nexus.frontend import events
 from nexus.frontend.engine import FrontendEngine
 from nexus.frontend.payload import rows_of
-from nexus.rpc.frames import Cancel, Infer, infer_at
+from nexus.rpc.frames import Ask, Cancel, Granted, Infer, Watch, infer_at
 
 _log = logging.getLogger(__name__)
 
 
 class Sender(Protocol):
-    """What the driver needs of the links."""
+    """What the driver needs of the links to backends."""
 
-    def send(self, backend: BackendName, message: Infer | Cancel) -> None:
+    def send(self, backend: BackendName, message: Infer | Cancel | Watch) -> None:
         """Queue a message, or raise a NexusError at once."""
+        ...
+
+
+class PeerSender(Protocol):
+    """What the driver needs of the links to other frontends."""
+
+    def ask(self, peer: FrontendName, message: Ask) -> None:
+        """Queue an ask, or raise a NexusError at once."""
+        ...
+
+    def answer(self, peer: FrontendName, message: Granted) -> None:
+        """Queue the answer to an ask, or drop it: who asked does not wait for ever."""
         ...
 
 
@@ -61,9 +73,13 @@ class EngineDriver:
         clock: Clock,
         on_dispatched: Callable[[SessionName, BackendName, Outcome], None],
     ) -> None:
-        """``on_dispatched`` is told how each dispatch ended at its backend. Set ``sender`` next."""
+        """``on_dispatched`` is told how each dispatch ended at its backend.
+
+        Set ``sender`` next, and ``peers`` if there are any.
+        """
         self.engine = engine
         self.sender: Sender | None = None
+        self.peers: PeerSender | None = None
         self._clock = clock
         self._on_dispatched = on_dispatched
         self._pending: dict[int, _Pending] = {}
@@ -134,21 +150,38 @@ class EngineDriver:
         return self._last_request_id
 
     def _handle(self, event: events.Event) -> None:
-        if isinstance(event, events.Replied):
-            session_backend = self._sent.pop(event.dispatch_id, None)
-            if session_backend is not None:
-                self._on_dispatched(*session_backend, event.outcome)
-        elif isinstance(event, events.BackendLost):
-            self._lose(event.backend)
+        self._account(event)
         now_us = self.now_us()
         for effect in self.engine.handle(event, now_us):
             match effect:
                 case events.Send():
                     self._send(effect, now_us)
-                case events.CancelSent():
-                    self._cancel(effect)
                 case events.Answer():
                     self._answer(effect, now_us)
+                case events.CancelSent():
+                    self._sent.pop(effect.dispatch_id, None)
+                    self._say(effect.backend, Cancel(effect.dispatch_id))
+                case events.Watch():
+                    self._say(effect.backend, Watch(effect.on))
+                case events.Ask():
+                    self._ask(effect, now_us)
+                case events.AnswerAsk():
+                    self._grant(effect)
+
+    def _account(self, event: events.Event) -> None:
+        """Count how dispatches ended at their backends."""
+        if isinstance(event, events.Replied):
+            self._ended_at_backend(event.dispatch_id, event.outcome)
+        elif isinstance(event, events.RepliedTogether):
+            for dispatch_id, outcome in zip(event.dispatch_ids, event.outcomes, strict=True):
+                self._ended_at_backend(dispatch_id, outcome)
+        elif isinstance(event, events.BackendLost):
+            self._lose(event.backend)
+
+    def _ended_at_backend(self, dispatch_id: int, outcome: Outcome) -> None:
+        session_backend = self._sent.pop(dispatch_id, None)
+        if session_backend is not None:
+            self._on_dispatched(*session_backend, outcome)
 
     def _lose(self, backend: BackendName) -> None:
         outcome = dropped(DropReason.BACKEND_LOST)
@@ -170,14 +203,28 @@ class EngineDriver:
             outcome = dropped(_unsent_reason(error), error.message)
             self._events.append(events.Replied(dispatch.id, outcome))
 
-    def _cancel(self, effect: events.CancelSent) -> None:
+    def _say(self, backend: BackendName, message: Cancel | Watch) -> None:
         assert self.sender is not None
-        self._sent.pop(effect.dispatch_id, None)
         try:
-            self.sender.send(effect.backend, Cancel(effect.dispatch_id))
+            self.sender.send(backend, message)
         except NexusError as error:
-            # Nothing is owed to a backend that is away; it drops what it cannot answer.
-            _log.debug("cancel not sent", extra={"backend": effect.backend, "error": error.message})
+            # Nothing is owed to a backend that is away: it knows nothing when it comes back.
+            _log.debug("not said", extra={"backend": backend, "error": error.message})
+
+    def _ask(self, effect: events.Ask, now_us: int) -> None:
+        budget_us = effect.deadline_us - now_us
+        message = Ask(effect.ask_id, effect.session, effect.items, budget_us)
+        try:
+            if self.peers is None:
+                raise UnavailableError("this frontend has no peers")
+            self.peers.ask(effect.peer, message)
+        except NexusError as error:
+            refusal = dropped(DropReason.NO_ROUTE, error.message)
+            self._events.append(events.AskAnswered(effect.ask_id, refusal=refusal))
+
+    def _grant(self, effect: events.AnswerAsk) -> None:
+        assert self.peers is not None, "only peers ask"
+        self.peers.answer(effect.peer, Granted(effect.ask_id, effect.backend, effect.refusal))
 
     def _answer(self, effect: events.Answer, now_us: int) -> None:
         pending = self._pending.pop(effect.request_id)

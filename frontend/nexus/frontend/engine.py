@@ -69,8 +69,8 @@ class FrontendEngine:
         self._effects: list[events.Effect] = []
         self._placer = Placer(self._dispatches, self._asks, self._effects)
         self._on: dict[type, Callable[[Any, int], None]] = {
-            events.Submit: self._submit,
-            events.Replied: self._replied,
+            events.Submit: lambda event, now_us: self._submit(*event, now_us),
+            events.Replied: lambda event, now_us: self._replied(*event, now_us),
             events.RepliedTogether: self._replied_together,
             events.SubmitQuery: self._submit_query,
             events.Asked: self._asked,
@@ -90,6 +90,21 @@ class FrontendEngine:
     def handle(self, event: events.Event, now_us: int) -> tuple[events.Effect, ...]:
         """Take one event; the effects are in the order in which they must happen."""
         self._on[type(event)](event, now_us)
+        return self._taken_effects()
+
+    def submit(
+        self, request_id: int, session: SessionName, deadline_us: int, items: int, now_us: int
+    ) -> tuple[events.Effect, ...]:
+        """As ``handle`` does with a Submit, for callers in a hurry."""
+        self._submit(request_id, session, deadline_us, items, now_us)
+        return self._taken_effects()
+
+    def replied(self, dispatch_id: int, outcome: Outcome, now_us: int) -> tuple[events.Effect, ...]:
+        """As ``handle`` does with a Replied, for callers in a hurry."""
+        self._replied(dispatch_id, outcome, now_us)
+        return self._taken_effects()
+
+    def _taken_effects(self) -> tuple[events.Effect, ...]:
         effects = tuple(self._effects)
         self._effects.clear()
         return effects
@@ -245,9 +260,10 @@ class FrontendEngine:
 
     # Requests of one session.
 
-    def _submit(self, event: events.Submit, now_us: int) -> None:
-        request_id, session, deadline_us, items = event
-        assert request_id not in self._requests, event
+    def _submit(
+        self, request_id: int, session: SessionName, deadline_us: int, items: int, now_us: int
+    ) -> None:
+        assert request_id not in self._requests, request_id
         self._counters.request(session, items)
         dispatcher = self._view.dispatcher(session)
         if self.draining:
@@ -358,8 +374,7 @@ class FrontendEngine:
 
     # Dispatches.
 
-    def _replied(self, event: events.Replied, now_us: int) -> None:
-        dispatch_id, outcome = event
+    def _replied(self, dispatch_id: int, outcome: Outcome, now_us: int) -> None:
         sent = self._dispatches.close_replied(dispatch_id, outcome, now_us)
         if sent is None:
             return  # It was cancelled, given up or repeated elsewhere meanwhile.
@@ -369,8 +384,8 @@ class FrontendEngine:
             self._ended(sent, outcome, now_us)
 
     def _replied_together(self, event: events.RepliedTogether, now_us: int) -> None:
-        for replied in zip(event.dispatch_ids, event.outcomes, strict=True):
-            self._replied(events.Replied(*replied), now_us)
+        for dispatch_id, outcome in zip(event.dispatch_ids, event.outcomes, strict=True):
+            self._replied(dispatch_id, outcome, now_us)
 
     def _give_up_overdue(self, _event: events.Tick, now_us: int) -> None:
         while (parcel := self._asks.pop_overdue(now_us)) is not None:

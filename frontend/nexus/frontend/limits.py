@@ -52,6 +52,9 @@ FRAMED_IN_FLIGHT_MAX = 16_384
 CONNECTIONS_MAX = 1_024
 """Backends connected at once; routes beyond it have no backend (NO_ROUTE)."""
 
+PEERS_MAX = 256
+"""Other frontends that one is connected to; the pools of those beyond it have the next owner."""
+
 STAGE_ITEMS_MAX = 256
 """Crops that one stage takes from one frame over all parent calls; the others are skipped."""
 

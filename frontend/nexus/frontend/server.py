@@ -19,6 +19,7 @@ from nexus.frontend.engine import FrontendEngine
 from nexus.frontend.framed_service import FramedService
 from nexus.frontend.front_desk import FrontDesk
 from nexus.frontend.inference_service import InferenceService
+from nexus.frontend.peers import Peers
 from nexus.frontend.query_service import QueryService
 from nexus.frontend.settings import FrontendSettings
 from nexus.inference.open_inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
@@ -53,9 +54,15 @@ class FrontendServer:
         self._driver = EngineDriver(FrontendEngine(), self._clock, self._metrics.dispatched)
         self._links = BackendLinks(settings.name, self._driver.tell)
         self._driver.sender = self._links
+        self._peers = Peers(settings.name, self._clock, self._driver.tell)
+        self._driver.peers = self._peers
         self._desk = FrontDesk(self._driver, self._metrics, lambda: time.time_ns() // 1_000)
         self._feed = ClusterFeed(
-            self._cluster, self._read_table, self._read_catalogue, self._report
+            self._cluster,
+            self._read_table,
+            self._read_catalogue,
+            self._read_frontends,
+            self._report,
         )
         self._rpc = RpcServer()
         self._framed = FramedService(self._desk, settings.name)
@@ -116,6 +123,7 @@ class FrontendServer:
             await self._framed.start(
                 self._settings.data_listen.host, self._settings.data_listen.port
             )
+        await self._peers.start(self._settings.peer_listen.host, self._settings.peer_listen.port)
         self._feed.start()
 
     async def drain(self) -> None:
@@ -132,6 +140,7 @@ class FrontendServer:
         await self._rpc.stop(STOP_GRACE_S)
         await self._framed.close()
         await self._feed.close()
+        await self._peers.close()
         await self._links.close()
         self._driver.close()
         if self._feed.store_up:
@@ -163,6 +172,9 @@ class FrontendServer:
         self._desk.refresh()
         self._set_health()
 
+    async def _read_frontends(self) -> None:
+        self._peers.follow(await self._cluster.frontends())
+
     def _set_health(self) -> None:
         for service in _SERVICES:
             self._rpc.health.set(service, serving=self.serving)
@@ -180,6 +192,7 @@ class FrontendServer:
             frontend=self._settings.name,
             incarnation=self._incarnation,
             address=f"{self._settings.advertise}:{port}",
+            peer_address=f"{self._settings.advertise}:{self._peers.port}",
             at_us=now_us,
             table_version=engine.table.version,
             arrivals=engine.arrivals,

@@ -27,7 +27,8 @@ class Address:
 class FrontendSettings:
     """``advertise`` is the host that others reach this process by.
 
-    ``data_listen`` is where requests are taken as frames; None: nowhere.
+    ``data_listen`` is where requests are taken as frames; None: nowhere. ``peer_listen`` is where
+    other frontends ask this one about the pools that it owns.
     """
 
     listen: Address
@@ -38,6 +39,7 @@ class FrontendSettings:
     advertise: str
     log_level: str = "info"
     data_listen: Address | None = None
+    peer_listen: Address = Address("127.0.0.1", 0)
 
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> FrontendSettings:
@@ -62,6 +64,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         data_listen=parse_address("--data-listen", flags.data_listen)
         if flags.data_listen
         else None,
+        peer_listen=parse_address("--peer-listen", flags.peer_listen),
     )
 
 
@@ -98,6 +101,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("listen", "127.0.0.1:8001", "HOST:PORT for gRPC; port 0 takes a free one")
     add("metrics-listen", "127.0.0.1:8002", "HOST:PORT for Prometheus")
     add("data-listen", "", "HOST:PORT for requests as frames; empty: off")
+    add("peer-listen", "127.0.0.1:0", "HOST:PORT for other frontends, which share pools with it")
     add("store", "redis://127.0.0.1:6379", "URL of the store")
     add("cluster", DEFAULT_CLUSTER, "name of the cluster")
     add("name", socket.gethostname(), "name of this frontend, unique in the cluster")
