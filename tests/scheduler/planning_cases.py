@@ -180,15 +180,13 @@ def _paths(query: Query) -> list[tuple[str, ...]]:
     return [path for root in query.roots for path in onward((root.name,))]
 
 
-def random_workload(
-    rng: random.Random, count: int, *, devices: int | None = None, models: int = 60
-) -> Workload:
-    """``count`` sessions of V100 models, SLOs of 40 to 400 ms, about ten of them a device.
+def random_workload(rng: random.Random, count: int, *, devices: int | None = None) -> Workload:
+    """``count`` sessions of V100 models, five a model, SLOs of 40 to 400 ms, ten a device.
 
     Rates are log-uniform: from a thousandth of a device's throughput to a third of it.
     """
     profiles = {}
-    for index in range(models):
+    for index in range(max(10, count // 5)):
         alpha_ms, beta_ms = V100_MS[index % len(V100_MS)]
         scale = rng.uniform(500, 1500)
         memory_bytes = rng.randint(50, 800) * BYTES_PER_MB

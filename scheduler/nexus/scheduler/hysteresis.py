@@ -5,7 +5,7 @@ one in force moves little. The fresh one is taken when
 
     price of the devices saved  x  the time until the next epoch  >  price of the time spent loading
 
-(Nexus section 6.1). It is not even made when that is out of the question: at ten thousand sessions
+(Nexus section 6.1). It is not even made where that is out of the question: at ten thousand sessions
 making it is what costs most.
 """
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from nexus.core.units import US_PER_S
 from nexus.scheduler.allocation import Allocation
 from nexus.scheduler.node import Node
+from nexus.scheduler.packing import pack_device
 from nexus.scheduler.placement import LOAD_US_UNKNOWN
 from nexus.scheduler.thinning import thinned
 
@@ -22,6 +23,8 @@ ALWAYS_TRIED_NODES = 64
 """Up to so many devices a fresh plan is always made: it is cheap, and may move next to nothing."""
 MOVED_SHARE_MIN = 0.25
 """Of the models on many devices a fresh plan moves at least this share (ADR 0022)."""
+SAMPLE_NODES = 128
+"""So many devices are packed afresh to see what it would save."""
 
 Fresh = Callable[[], Allocation]
 Movement = Callable[[Allocation], float]
@@ -60,18 +63,18 @@ class Verdict:
 
 
 def cheaper(
-    kept: Allocation, fresh: Fresh, movement: Movement, horizon_us: int, *, divide: bool
+    kept: Allocation, fresh: Fresh, movement: Movement, horizon_us: int, *, search: bool
 ) -> Allocation:
     """The allocation to take, with the reason; ``horizon_us`` is how long a plan is good for.
 
-    Devices of ``kept`` that others have room for are given up first; with ``divide`` sessions may
+    Devices of ``kept`` that others have room for are given up first; with ``search`` sessions may
     be divided for that. Where nothing has changed, nothing is.
     """
     changed = any(node.packed is None for node in kept.own)
     if kept.complete and changed:
-        kept = replace(kept, own=_consolidated(kept.own, horizon_us, divide=divide))
+        kept = replace(kept, own=_consolidated(kept.own, horizon_us, divide=search))
     going_on = price(kept.nodes)
-    if kept.complete and not worth_making(kept.nodes, horizon_us):
+    if kept.complete and not worth_making(kept, horizon_us, search=search):
         return replace(kept, why=Verdict(kept=going_on, horizon_us=horizon_us).sentence())
     made = fresh()
     if not kept.complete:
@@ -87,15 +90,24 @@ def cheaper(
     return replace(made if verdict.pays else kept, why=verdict.sentence())
 
 
-def worth_making(kept: Sequence[Node], horizon_us: int) -> bool:
-    """Whether a fresh plan might pay: even one that wasted nothing would have to move models."""
-    cheapest = min((node.device.price for node in kept), default=0.0)
-    most = price(kept) - sum(node.device.price * node.occupancy_min for node in kept)
-    if most < cheapest:
-        return False
-    if len(kept) <= ALWAYS_TRIED_NODES:
+def worth_making(kept: Allocation, horizon_us: int, *, search: bool) -> bool:
+    """Whether a fresh plan might pay; of many devices a sample is packed afresh to see that."""
+    if len(kept.nodes) <= ALWAYS_TRIED_NODES:
         return True
-    return most * horizon_us > MOVED_SHARE_MIN * loading_us(kept)
+    sample = kept.own[:: 1 + len(kept.own) // SAMPLE_NODES]
+    if not sample:
+        return False
+    saved = (price(sample) - price(_packed_afresh(sample, search=search))) / price(sample)
+    worth = saved * price(kept.own) * horizon_us
+    return worth > MOVED_SHARE_MIN * loading_us(kept.own)
+
+
+def _packed_afresh(nodes: Sequence[Node], *, search: bool) -> list[Node]:
+    packed: list[Node] = []
+    for device in {node.device.type: node.device for node in nodes}.values():
+        demands = [d for node in nodes if node.device == device for d in node.demands]
+        packed += pack_device(demands, replace(device, count=None), search=search)
+    return packed
 
 
 def _consolidated(nodes: Sequence[Node], horizon_us: int, *, divide: bool) -> tuple[Node, ...]:

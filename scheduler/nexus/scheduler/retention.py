@@ -100,6 +100,8 @@ def _shares(
             share = left if last and not dedicated else min(left, most)
             if apart:
                 share = min(share, demand.rate / demand.session.replicas_min)
+            if math.isclose(share, -rate, rel_tol=BATCH_EPSILON):
+                share = -rate  # to the last digit, so that unchanged plans are equal
             if share > BATCH_EPSILON * demand.rate:
                 shares[index][name] = demand if share == demand.rate else demand.at_rate(share)
                 left -= share

@@ -14,7 +14,7 @@ from nexus.scheduler.demand import BATCH_EPSILON, Demand
 from nexus.scheduler.node import Node, alone_node, fit
 from nexus.scheduler.open_nodes import OpenNodes
 
-FAILURES_MAX = 3
+FAILURES_MAX = 8
 """Nodes that cannot be emptied before the search ends: the next ones are fuller still."""
 OCCUPANCY_MAX = 0.95
 PARTS_MAX = 3
