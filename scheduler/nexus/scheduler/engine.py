@@ -230,6 +230,7 @@ class SchedulerEngine:
             lower_bound=planned.lower_bound,
             unmet=planned.unmet,
             replanning=planned.replanning,
+            unmet_reasons=planned.unmet_reasons,
         )
         return self._scale(planned, usable, now_us)
 

@@ -159,7 +159,8 @@ def _assigned_greedily(nodes: Sequence[Needs], hosts: Sequence[Host]) -> list[in
     rest = {row: node for row, node in enumerate(nodes) if row not in columns}
     columns |= _round(rest, hosts, by_model, lambda node: node.load_us)
     taken = set(columns.values())
-    left = [column for column in reversed(range(len(hosts))) if column not in taken]
+    left = [column for column in range(len(hosts)) if column not in taken]
+    left.sort(key=lambda column: (not hosts[column].failed, -column))
     for row, node in enumerate(nodes):
         if row not in columns:
             few = left[-HOSTS_TRIED_MAX:]

@@ -91,7 +91,7 @@ def replanned(
         return place(allocation.nodes, hosts).movement_us
 
     def choose(kept: Allocation, fresh: Callable[[], Allocation]) -> Allocation:
-        return cheaper(kept, fresh, movement_us, epoch_us, divide=settings.search_duty_cycle)
+        return cheaper(kept, fresh, movement_us, epoch_us, search=settings.search_duty_cycle)
 
     rungs = rungs_of(situation.counted, situation.catalogue.sessions)
     planned = _with_ladder(situation, settings, choose, partial(plan_with_ladder, rungs=rungs))
