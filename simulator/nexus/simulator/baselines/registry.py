@@ -49,6 +49,12 @@ def arrange_baseline(
             f"baseline {name!r} is not known; the baselines are {', '.join(BASELINES)}",
             reason="unknown_policy",
         )
+    if scenario.faults:
+        raise InvalidArgumentError(
+            f"scenario {scenario.name!r} has faults: baselines know none, run it under a policy of "
+            "the cluster's own",
+            reason="invalid_scenario",
+        )
     return ARRANGE[name](scenario, settings or ArrangeSettings())
 
 
