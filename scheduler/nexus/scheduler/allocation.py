@@ -7,6 +7,7 @@ devices are shared as in fleet.py: all rates are scaled alike until everything f
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from nexus.core.device import DeviceSpec
@@ -94,9 +95,9 @@ def keep(
     """Go on from the previous plan; its backends must still be there."""
     leads = {part.session.name: c.name for c in candidates for part in c.demands[0].parts}
     previous = [folded(plan, leads) for plan in previous]
-    kept, rest = _kept_pools(candidates, devices, rules, previous)
     local = [plan for plan in previous if not _is_pooled(plan)]
     settled = {placement.session for plan in local for placement in plan.placements}
+    kept, rest = _kept_pools(candidates, devices, rules, previous, settled)
     coming = [candidate for candidate in rest if candidate.name not in settled]
     staying = [candidate for candidate in rest if candidate.name in settled]
     left = _left(devices, [(pool.device, pool.fit) for pool in kept])
@@ -214,8 +215,12 @@ def _kept_pools(
     devices: Sequence[DeviceSpec],
     rules: Rules,
     previous: Previous,
+    settled: AbstractSet[SessionName],
 ) -> tuple[list[PlannedPool], list[Candidate]]:
-    """The previous pools at the new rates, and the candidates that are in none of them."""
+    """The previous pools at the new rates, and the candidates that are in none of them.
+
+    Those that are not ``settled`` elsewhere take the spare time of pools first.
+    """
     rest = {candidate.name: candidate for candidate in candidates}
     if rules.pools is None:
         return [], list(candidates)
@@ -235,7 +240,9 @@ def _kept_pools(
             kept.append(PlannedPool(name=name, device=device, fit=fit))
             for demand in demands:
                 del rest[demand.name]
-    return _with_newcomers(kept, rest, rules.pools)
+    newcomers = {name: candidate for name, candidate in rest.items() if name not in settled}
+    pools, left = _with_newcomers(kept, newcomers, rules.pools)
+    return pools, [*(rest[name] for name in rest if name in settled), *left]
 
 
 def _refitted(
