@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from nexus.core.routing import Pool, PooledSession, PoolMember
+from nexus.frontend.member_timeline import Started
 from nexus.frontend.pool_owner import PoolOwner
 
 Arrival = tuple[int, str]
@@ -133,12 +134,12 @@ class Run:
 
 
 class Bench:
-    """One run. ``jitter`` is the standard deviation of execution times, relative to l(b)."""
+    """One run. Batches take ``speed`` times l(b), with a standard deviation of ``jitter``."""
 
-    def __init__(self, what: Pool, *, jitter: float = 0.0, owner: PoolOwner | None = None) -> None:
+    def __init__(self, what: Pool, *, jitter: float = 0.0, speed: float = 1.0) -> None:
         """All members can be reached from the start."""
         names = [member.backend for member in what.members]
-        self.owner = owner or PoolOwner(what, names, travel_us=0)
+        self.owner = PoolOwner(what, names, travel_us=0)
         self.run = Run()
         self._sessions = {one.session: one for one in what.sessions}
         self._backends = {
@@ -146,6 +147,7 @@ class Bench:
         }
         self._events: list[tuple[int, int, str, bool]] = []
         self._jitter = jitter
+        self._speed = speed
         self._draw = random.Random(1)
 
     def play(self, arrivals: Iterable[Arrival]) -> Run:
@@ -191,7 +193,7 @@ class Bench:
         backend = self._backends[name]
         backend.busy = True
         expected_us = self._sessions[of].latencies_us[len(deadlines_us) - 1]
-        took_us = round(expected_us * max(0.5, self._draw.gauss(1.0, self._jitter)))
+        took_us = round(expected_us * max(0.5, self._draw.gauss(self._speed, self._jitter)))
         good = sum(deadline_us >= now_us + took_us for deadline_us in deadlines_us)
         self.run.good[of] += good
         self.run.missed[of] += len(deadlines_us) - good
@@ -201,9 +203,8 @@ class Bench:
         self.owner.batch_started(
             name,
             of,
-            busy_us=expected_us,
-            queued_items=len(backend.queues[of]),
-            now_us=now_us,
+            Started(expected_us, len(backend.queues[of])),
+            now_us,
         )
 
 

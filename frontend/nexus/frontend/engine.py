@@ -13,6 +13,7 @@ from typing import Any
 from nexus.core.answer import StageResult
 from nexus.core.cluster import Catalogue, StageCount
 from nexus.core.names import (
+    BackendName,
     QueryName,
     SessionName,
     declared_session,
@@ -41,6 +42,7 @@ from nexus.frontend.limits import (
     RETRIES_MAX,
     TRAVEL_US,
 )
+from nexus.frontend.member_timeline import Started
 from nexus.frontend.outcomes import joined, overloaded
 from nexus.frontend.placer import Placer
 from nexus.frontend.pools import Pools
@@ -69,8 +71,10 @@ class FrontendEngine:
         self._effects: list[events.Effect] = []
         self._placer = Placer(self._dispatches, self._asks, self._effects)
         self._on: dict[type, Callable[[Any, int], None]] = {
-            events.Submit: lambda event, now_us: self._submit(*event, now_us),
-            events.Replied: lambda event, now_us: self._replied(*event, now_us),
+            events.Submit: lambda e, now_us: self._submit(
+                e.request_id, e.session, e.deadline_us, e.items, now_us
+            ),
+            events.Replied: lambda e, now_us: self._replied(e.dispatch_id, e.outcome, now_us),
             events.RepliedTogether: self._replied_together,
             events.SubmitQuery: self._submit_query,
             events.Asked: self._asked,
@@ -136,6 +140,11 @@ class FrontendEngine:
     def arrivals(self) -> dict[str, int]:
         """Items offered by session, and frames by query, since the start."""
         return self._counters.arrivals
+
+    @property
+    def lost(self) -> tuple[BackendName, ...]:
+        """Backends of the table whose connection broke and has not come back."""
+        return tuple(sorted(self._view.lost))
 
     @property
     def stages(self) -> dict[SessionName, StageCount]:
@@ -250,13 +259,8 @@ class FrontendEngine:
     def _batch_started(self, event: events.BatchStarted, now_us: int) -> None:
         dispatcher = self._view.dispatcher(declared_session(event.session))
         if dispatcher is not None and dispatcher.pool is not None:
-            dispatcher.pool.owner.batch_started(
-                event.backend,
-                event.session,
-                busy_us=event.busy_us,
-                queued_items=event.queued_items,
-                now_us=now_us,
-            )
+            said = Started(event.busy_us, event.queued_items)
+            dispatcher.pool.owner.batch_started(event.backend, event.session, said, now_us)
 
     # Requests of one session.
 
@@ -422,9 +426,9 @@ class FrontendEngine:
 
     def _ended(self, sent: SentDispatch, outcome: Outcome, now_us: int) -> None:
         """A dispatch is over: go on with its request, or answer it."""
-        variant = variant_of(sent.dispatch.session)
-        if variant and outcome.ok:
-            outcome = replace(outcome, served_by=variant)
+        served_as = sent.dispatch.session
+        if served_as != sent.dispatcher.session and outcome.ok:
+            outcome = replace(outcome, served_by=variant_of(served_as))
         part = EndedPart(sent.stage, sent.first_item, sent.dispatch.items, outcome)
         self._part_ended(sent.request, part, now_us)
 

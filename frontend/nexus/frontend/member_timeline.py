@@ -4,8 +4,18 @@ Batches are executed in the order in which they were begun to be filled. Unless 
 otherwise (BatchStarted), one is taken to start as the rule of deferral has it.
 """
 
+from typing import NamedTuple
+
 from nexus.core.names import BackendName, SessionName
+from nexus.frontend.batch_latencies import BatchLatencies
 from nexus.frontend.pool_batch import PoolBatch
+
+
+class Started(NamedTuple):
+    """A backend will be busy for ``busy_us``; ``queued_items`` of the session still wait there."""
+
+    busy_us: int
+    queued_items: int = 0
 
 
 class MemberTimeline:
@@ -42,14 +52,13 @@ class MemberTimeline:
         return waiting
 
     def started(
-        self, session: SessionName, busy_us: int, queued_items: int, now_us: int
+        self, session: SessionName, latencies: BatchLatencies, said: Started, now_us: int
     ) -> PoolBatch | None:
         """The backend started a batch: correct the reckoning; return which one it was, if known."""
         batch = self._take_started(session, now_us)
-        self._running_until_us = now_us + busy_us
+        self._running_until_us = now_us + said.busy_us
         self._unconfirmed = None
-        if batch is not None:
-            self._keep_the_rest(batch, queued_items, now_us)
+        self._keep_the_rest(session, latencies, said.queued_items, now_us)
         self.free_us(now_us)
         return batch
 
@@ -75,17 +84,22 @@ class MemberTimeline:
                 return self._waiting.pop(position)
         return None
 
-    def _keep_the_rest(self, started: PoolBatch, queued_items: int, now_us: int) -> None:
-        """What is queued beyond what is known missed the batch, and goes before the others."""
-        known = sum(batch.items for batch in self._waiting if batch.session == started.session)
-        missed = min(queued_items - known, started.latencies.target)
+    def _keep_the_rest(
+        self, session: SessionName, latencies: BatchLatencies, queued_items: int, now_us: int
+    ) -> None:
+        """What is queued beyond what is known missed the batch, and goes before the others.
+
+        Or a frontend that could not ask sent it; or the owner is new.
+        """
+        known = sum(batch.items for batch in self._waiting if batch.session == session)
+        missed = min(queued_items - known, latencies.target)
         if missed > 0:
             rest = PoolBatch(
-                session=started.session,
+                session=session,
                 backend=self.backend,
-                latencies=started.latencies,
+                latencies=latencies,
                 items=missed,
-                due_us=started.due_us,
+                due_us=self._running_until_us,
                 start_us=self._running_until_us,
                 ready_us=now_us,
                 planned_items=missed,

@@ -12,7 +12,8 @@ class PoolBatch:
 
     ``due_us`` is when it must leave the device for its most urgent item. ``ready_us`` is when it is
     expected to be full; once ``closed``, when it was closed. ``start_us`` is when the device is
-    expected to be free for it; ``planned_items`` what it is expected to grow to.
+    expected to be free for it; ``planned_items`` what it is expected to grow to. It is started
+    ``slack_us`` before its last moment, as the plan has it.
     """
 
     session: SessionName
@@ -23,6 +24,7 @@ class PoolBatch:
     start_us: int
     ready_us: int
     planned_items: int
+    slack_us: int = 0
     closed: bool = False
 
     def takes(self, items: int, due_us: int, now_us: int) -> bool:
@@ -41,7 +43,7 @@ class PoolBatch:
         """
         if self.closed:
             return max(free_us, self.ready_us)
-        return max(free_us, self.due_us - self.latencies.of(self.items + 1))
+        return max(free_us, self._last_moment_us())
 
     def ends_us(self, free_us: int) -> int:
         """When the device is expected to have done it, grown as planned."""
@@ -51,6 +53,9 @@ class PoolBatch:
     def close(self, now_us: int) -> None:
         """Nothing more will join. It has started by itself if its last moment has passed."""
         if self.items < self.latencies.target:
-            now_us = min(now_us, self.due_us - self.latencies.of(self.items + 1))
+            now_us = min(now_us, self._last_moment_us())
         self.ready_us = now_us
         self.closed = True
+
+    def _last_moment_us(self) -> int:
+        return self.due_us - self.latencies.of(self.items + 1) - self.slack_us

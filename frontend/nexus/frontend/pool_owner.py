@@ -16,7 +16,7 @@ from nexus.core.routing import Pool, PooledSession
 from nexus.core.units import ms_from_us
 from nexus.frontend.batch_filling import BatchFilling
 from nexus.frontend.limits import NO_ROUTE_RETRY_US
-from nexus.frontend.member_timeline import MemberTimeline
+from nexus.frontend.member_timeline import MemberTimeline, Started
 from nexus.frontend.outcomes import overloaded
 from nexus.frontend.pool_batch import PoolBatch
 from nexus.frontend.pool_thrift import PoolLoad
@@ -89,21 +89,14 @@ class PoolOwner:
         self._index_members()
 
     def batch_started(
-        self,
-        backend: BackendName,
-        session: SessionName,
-        *,
-        busy_us: int,
-        queued_items: int,
-        now_us: int,
+        self, backend: BackendName, session: SessionName, said: Started, now_us: int
     ) -> None:
         """A backend says what it began: the truth, where the reckoning was an estimate."""
-        timeline = self._timelines.get(backend)
-        if timeline is None:
+        timeline, filling = self._timelines.get(backend), self._fillings.get(session)
+        if timeline is None or filling is None:
             return
-        batch = timeline.started(session, busy_us, queued_items, now_us)
-        filling = self._fillings.get(session)
-        if filling is not None and filling.batch is batch:
+        batch = timeline.started(session, filling.latencies, said, now_us)
+        if batch is not None and filling.batch is batch:
             filling.abandon()
 
     def place(
@@ -137,9 +130,10 @@ class PoolOwner:
         self, filling: BatchFilling, items: int, due_us: int, now_us: int, avoid: BackendName
     ) -> PoolBatch | None:
         latencies = filling.latencies
-        planned = max(items, latencies.largest_within(due_us - now_us, filling.gap_us))
+        early_us = due_us - filling.session.slack_us
+        planned = max(items, latencies.largest_within(early_us - now_us, filling.gap_us))
         full_us = now_us + int(filling.gap_us * (planned - 1))
-        ready_us = max(now_us, min(full_us, due_us - latencies.of(planned)))
+        ready_us = max(now_us, min(full_us, early_us - latencies.of(planned)))
         thrift = self._load.thrift(len(self._members), now_us)
         least = max(items, latencies.good_enough(planned, thrift))
         latest_us = self._latest_us(filling, due_us - latencies.of(least), ready_us, now_us)
@@ -159,6 +153,7 @@ class PoolOwner:
             start_us=free_us,
             ready_us=ready_us,
             planned_items=planned,
+            slack_us=filling.session.slack_us,
         )
         member.add(batch)
         filling.begin(batch, now_us)
