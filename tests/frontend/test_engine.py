@@ -423,3 +423,17 @@ def test_engine_every_request_ends_in_exactly_one_answer(
     # Nothing may be left counted as under way, or admission would refuse for ever.
     for name, expected_us in story.engine.expected_wait_us(story.now_us).items():
         assert expected_us == 10_000, name
+
+
+def test_engine_tells_which_backends_of_the_table_it_has_lost() -> None:
+    bench = Bench()
+    bench.tell(events.TableChanged(table()))
+    for backend in ("b0", "b1", "stranger"):
+        bench.tell(events.BackendFound(backend))
+        bench.tell(events.BackendLost(backend))
+    told = [bench.engine.lost]
+    bench.tell(events.BackendFound("b1"))
+    told.append(bench.engine.lost)
+    bench.tell(events.TableChanged(table(version=2, backends=("b1",))))
+    told.append(bench.engine.lost)
+    assert told == [("b0", "b1"), ("b0",), ()]

@@ -203,3 +203,24 @@ def test_engine_of_a_new_leader_knows_which_model_serves() -> None:
     for _ in range(20):
         cluster.step()
         assert served_by(cluster) == ("resnet", "small")
+
+
+def test_engine_believes_the_frontends_that_a_backend_is_dead_before_its_status_expires() -> None:
+    cluster = cluster_of("b0", "b1", "b2", "b3")
+    cluster.lost = ("b0",)
+    cluster.step()
+    assert cluster.engine.trigger == "loss"
+    assert (cluster.routed(BUSY.name), cluster.routed(OTHER.name)) == (["b2"], ["b1"])
+    cluster.lost = ()
+    cluster.step(4)
+    assert cluster.routed(BUSY.name) == ["b2"]
+    cluster.kill("b3")
+    cluster.step(2)
+    assert spares(cluster) == ["b0"], "it still reports: only the connection had broken"
+
+
+def test_engine_does_not_believe_frontends_that_have_lost_everybody() -> None:
+    cluster = cluster_of("b0", "b1", "b2", "b3")
+    cluster.lost = ("b0", "b1")
+    cluster.step(3)
+    assert (cluster.routed(BUSY.name), cluster.routed(OTHER.name)) == (["b0"], ["b1"])

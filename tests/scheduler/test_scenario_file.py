@@ -293,8 +293,8 @@ def test_scenario_plan_names_the_variant_that_serves_a_session() -> None:
         "  - {name: small, profiles: {v100: {alpha_ms: 1, beta_ms: 5}}}\n"
         "sessions: [{model: big, slo_ms: 100, rate: 600, variants: [small]}]\n"
     )
-    (backend,) = plan_json(plan_scenario(scenario))["backends"]  # type: ignore[misc]
-    (session,) = backend["sessions"]
+    printed = json.loads(json.dumps(plan_json(plan_scenario(scenario))))
+    (session,) = printed["backends"][0]["sessions"]
     assert (session["session"], session["model"]) == ("big@100ms", "small")
 
 

@@ -68,6 +68,7 @@ class VirtualCluster:
     fan_outs: dict[str, float] = field(default_factory=dict)
     unloadable: set[str] = field(default_factory=set)
     frontend_frozen: bool = False
+    lost: tuple[str, ...] = ()
     plan: Plan = field(default_factory=Plan)
     table: RoutingTable = field(default_factory=RoutingTable)
     story: list[str] = field(default_factory=list)
@@ -143,7 +144,9 @@ class VirtualCluster:
             stages[stage] = StageCount(
                 seen.calls + round(frames * fan_out), seen.parent_calls + frames
             )
-        self.frontend = replace(self.frontend, at_us=self.now_us, arrivals=arrivals, stages=stages)
+        self.frontend = replace(
+            self.frontend, at_us=self.now_us, arrivals=arrivals, stages=stages, lost=self.lost
+        )
 
     def _backends_act(self) -> None:
         for name, status in self.backends.items():

@@ -109,7 +109,8 @@ class FrontendReport:
     demand); query names are keys too and count frames. ``stages`` counts fan-out per
     ``QUERY/STAGE``. ``table_version`` is the routing table in use: the scheduler withdraws a
     backend only once no live frontend routes by an older table. ``peer_address`` is where other
-    frontends reach it (``host:port``); empty: it neither owns pools nor asks owners.
+    frontends reach it (``host:port``); empty: it neither owns pools nor asks owners. ``lost`` are
+    the backends of that table whose connection broke and has not come back.
     """
 
     frontend: FrontendName
@@ -120,6 +121,7 @@ class FrontendReport:
     table_version: int = 0
     arrivals: Mapping[str, int] = field(default_factory=dict)
     stages: Mapping[SessionName, StageCount] = field(default_factory=dict)
+    lost: tuple[BackendName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,3 +121,9 @@ class RoutingTable:
         routes = self.session(session)
         name = routes.pool if routes is not None else None
         return next((pool for pool in self.pools if pool.name == name), None)
+
+
+def backends_of(table: RoutingTable) -> set[BackendName]:
+    """Every backend that a frontend may send to by this table."""
+    local = {route.backend for session in table.sessions for route in session.routes}
+    return local | {member.backend for pool in table.pools for member in pool.members}

@@ -143,9 +143,13 @@ class ClusterStore:
         return await self._read_all(self._keys.frontends, FrontendReport)
 
     async def report_frontend(self, report: FrontendReport) -> None:
-        """Write a report, which expires after STATUS_TTL_US; a newer table wakes readers."""
+        """Write a report, which expires after STATUS_TTL_US.
+
+        A newer table, or a backend that was lost or is back, wakes readers.
+        """
         key = self._keys.frontends + report.frontend
-        await self._report(key, to_json(report), (report.incarnation, report.table_version))
+        acted_on = (report.incarnation, report.table_version, report.lost)
+        await self._report(key, to_json(report), acted_on)
 
     async def forget_frontend(self, name: FrontendName) -> None:
         """Remove the report of a frontend that leaves in order."""

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 
 from nexus.core.cluster import FrontendReport
 from nexus.core.errors import NexusError
-from nexus.core.units import us_from_s
+from nexus.core.units import s_from_us, us_from_s
+from nexus.frontend.limits import LOST_REPORT_US
 from nexus.store.base import Subscription
 from nexus.store.cluster import ClusterStore
 
@@ -40,6 +41,7 @@ class ClusterFeed:
         self._report = report
         self._subscriptions: list[Subscription] = []
         self._loops: list[asyncio.Task[None]] = []
+        self._lost = asyncio.Event()
 
     @property
     def store_up(self) -> bool:
@@ -70,6 +72,10 @@ class ClusterFeed:
         """Write the report at once: a newer table in use lets the scheduler go on."""
         await self._attempt(self._write_report)
 
+    def backend_lost(self) -> None:
+        """A backend's connection broke: report soon, if it is not back by then."""
+        self._lost.set()
+
     async def _follow(self, read: Callable[[], Awaitable[None]], changes: Subscription) -> None:
         while True:
             await self._attempt(read)
@@ -83,7 +89,13 @@ class ClusterFeed:
     async def _report_regularly(self) -> None:
         while True:
             await self.report_now()
-            await asyncio.sleep(REPORT_S)
+            try:
+                async with asyncio.timeout(REPORT_S):
+                    await self._lost.wait()
+                    await asyncio.sleep(s_from_us(LOST_REPORT_US))
+            except TimeoutError:
+                continue
+            self._lost.clear()
 
     async def _write_report(self) -> None:
         await self._store.report_frontend(self._report())

@@ -5,7 +5,7 @@ from nexus.core.model import Model
 from nexus.core.names import BackendName, QueryName, SessionName, stage_session_name
 from nexus.core.query import Query, Stage
 from nexus.core.request import DropReason, Outcome, dropped
-from nexus.core.routing import RoutingTable
+from nexus.core.routing import RoutingTable, backends_of
 from nexus.core.tensor import VARIABLE
 from nexus.frontend.limits import NO_ROUTE_RETRY_US, REQUEST_ITEMS_MAX
 from nexus.frontend.pools import Pools
@@ -23,6 +23,7 @@ class ClusterView:
         self.table = RoutingTable()
         self.pools = pools
         self.reachable: set[BackendName] = set()
+        self.lost: set[BackendName] = set()
         self._dispatchers: dict[SessionName, SessionDispatcher] = {}
         self._queries: dict[QueryName, Query] = {}
 
@@ -50,11 +51,13 @@ class ClusterView:
             pool = self.pools.of(routes.pool, routes.served_as) if routes else None
             dispatcher.update(routes, pool, self.reachable)
         self._dispatchers = kept
+        self.lost &= backends_of(table)
         self._index_limits()
 
     def reach(self, backend: BackendName) -> None:
         """A backend can be used from now on."""
         self.reachable.add(backend)
+        self.lost.discard(backend)
         self.pools.found(backend)
         self._reachable_changed()
 
@@ -67,6 +70,7 @@ class ClusterView:
     def lose(self, backend: BackendName) -> None:
         """A backend is gone; should it come back, nothing learnt of it holds."""
         self.leave(backend)
+        self.lost |= {backend} & backends_of(self.table)
         for dispatcher in self._dispatchers.values():
             dispatcher.forget(backend)
 

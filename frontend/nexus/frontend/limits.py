@@ -58,5 +58,9 @@ PEERS_MAX = 256
 STAGE_ITEMS_MAX = 256
 """Crops that one stage takes from one frame over all parent calls; the others are skipped."""
 
+LOST_REPORT_US = 250_000
+"""A backend that is away for so long is reported to the scheduler, before the next second's report:
+a connection that merely broke is back by then."""
+
 NO_ROUTE_RETRY_US = 1_000_000
 """What a caller is told to wait when a session has no backend: about one load of a model."""

@@ -52,7 +52,7 @@ class FrontendServer:
         self._incarnation = time.time_ns() // 1_000
         self._metrics = FrontendMetrics()
         self._driver = EngineDriver(FrontendEngine(), self._clock, self._metrics.dispatched)
-        self._links = BackendLinks(settings.name, self._driver.tell)
+        self._links = BackendLinks(settings.name, self._tell_of_backend)
         self._driver.sender = self._links
         self._peers = Peers(settings.name, self._clock, self._driver.tell)
         self._driver.peers = self._peers
@@ -163,6 +163,11 @@ class FrontendServer:
         _log.info("table in use", extra={"version": in_use.version, "epoch": in_use.epoch})
         await self._feed.report_now()
 
+    def _tell_of_backend(self, event: events.Event) -> None:
+        self._driver.tell(event)
+        if isinstance(event, events.BackendLost):
+            self._feed.backend_lost()
+
     async def _read_catalogue(self) -> None:
         catalogue = await self._cluster.catalogue()
         if self._catalogue_read and catalogue.version == self._driver.engine.catalogue.version:
@@ -197,4 +202,5 @@ class FrontendServer:
             table_version=engine.table.version,
             arrivals=engine.arrivals,
             stages=engine.stages,
+            lost=engine.lost,
         )

@@ -11,8 +11,11 @@ store that was emptied or exchanged, until it has stayed so.
 """
 
 from nexus.core.cluster import BackendStatus, Catalogue, FrontendReport
-from nexus.core.routing import RoutingTable
+from nexus.core.names import BackendName
+from nexus.core.routing import RoutingTable, backends_of
 
+UNREACHABLE_US = 5_000_000
+"""A backend that nobody can reach is counted as gone for so long: its status outlives it by 3 s."""
 EMPTY_US = 30_000_000
 """For so long an empty catalogue is not believed: the time to put things right."""
 GAP_US = 2_000_000
@@ -45,10 +48,44 @@ def missing(
     frontends: tuple[FrontendReport, ...],
 ) -> bool:
     """Whether a backend that the table routes to, or every frontend, has no report."""
-    routed = {route.backend for session in table.sessions for route in session.routes}
-    routed |= {member.backend for pool in table.pools for member in pool.members}
+    routed = backends_of(table)
     reported = {status.backend for status in backends}
     return bool(routed) and (not routed <= reported or not frontends)
+
+
+class Unreachable:
+    """Backends that report, or did a moment ago, but that no frontend can reach.
+
+    A dead backend's connections close at once, its status expires after seconds. What is believed
+    is the word of all frontends together; and not if they have lost all of several backends: then
+    it is they who are cut off.
+    """
+
+    def __init__(self) -> None:
+        """Everybody is reachable."""
+        self._until_us: dict[tuple[BackendName, int], int] = {}
+
+    def among(
+        self,
+        table: RoutingTable,
+        backends: tuple[BackendStatus, ...],
+        frontends: tuple[FrontendReport, ...],
+        now_us: int,
+    ) -> tuple[BackendStatus, ...]:
+        """The backends that can be reached, as far as anybody knows."""
+        self._until_us = {life: us for life, us in self._until_us.items() if us > now_us}
+        routed = backends_of(table)
+        lost = routed.intersection(*(report.lost for report in frontends)) if frontends else set()
+        if lost != routed or len(routed) == 1:
+            for status in backends:
+                if status.backend in lost:
+                    life = (status.backend, status.incarnation)
+                    self._until_us.setdefault(life, now_us + UNREACHABLE_US)
+        return tuple(
+            status
+            for status in backends
+            if (status.backend, status.incarnation) not in self._until_us
+        )
 
 
 class CatalogueDoubt:

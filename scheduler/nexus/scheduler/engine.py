@@ -15,7 +15,7 @@ from nexus.core.cluster import BackendStatus, Catalogue
 from nexus.core.names import BackendName, DeviceType, SessionName
 from nexus.core.plan import Plan
 from nexus.core.routing import RoutingTable
-from nexus.scheduler.absence import CatalogueDoubt, Watch, missing
+from nexus.scheduler.absence import CatalogueDoubt, Unreachable, Watch, missing
 from nexus.scheduler.events import (
     Effect,
     Event,
@@ -54,6 +54,7 @@ class SchedulerEngine:
         self._observed: Observed | None = None
         self._watch = Watch(self._epochs.settle_us)
         self._declared = CatalogueDoubt()
+        self._unreachable = Unreachable()
         self._doubtful = False
         self._leading = False
         self._plan = Plan()
@@ -158,7 +159,11 @@ class SchedulerEngine:
 
     def _observe(self, event: Observed, now_us: int) -> None:
         self._watch.look(now_us)
-        event = replace(event, catalogue=self._declared.believed(event.catalogue, now_us))
+        event = replace(
+            event,
+            catalogue=self._declared.believed(event.catalogue, now_us),
+            backends=self._unreachable.among(self._table, event.backends, event.frontends, now_us),
+        )
         self._load.observe(event, now_us)
         before, self._observed = self._observed, event
         if before is None or membership(before) == membership(event):

@@ -12,6 +12,7 @@ from nexus.core.routing import RoutingTable
 from nexus.core.units import US_PER_S
 from nexus.frontend import events
 from nexus.frontend.engine import FrontendEngine
+from nexus.frontend.limits import LOST_REPORT_US
 from nexus.simulator.connection import Connection, PeerConnection
 from nexus.simulator.ledger import Ledger
 from nexus.simulator.process import Process
@@ -179,6 +180,7 @@ class SimulatedFrontend(Process):
         if self.connections.get(name) is connection:
             del self.connections[name]
             self.handle(events.BackendLost(name))
+            self.world.after(LOST_REPORT_US, self._report_lost)
             self._connect_later(name, RECONNECT_MIN_US)
 
     def peer_lost(self, connection: PeerConnection) -> None:
@@ -221,6 +223,7 @@ class SimulatedFrontend(Process):
             table_version=self.engine.table.version,
             arrivals=dict(self.engine.arrivals),
             stages=dict(self.engine.stages),
+            lost=self.engine.lost,
         )
 
     def _report(self) -> None:
@@ -229,6 +232,11 @@ class SimulatedFrontend(Process):
             if self.running:
                 self._report_now()
                 self._look_around()
+
+    def _report_lost(self) -> None:
+        """A backend that stays away is news that should not wait for the next second."""
+        if self.alive and self.running and self.engine.lost:
+            self._report_now()
 
     def _report_now(self) -> None:
         self._to_store.send(self._store.report_frontend, self, self.report())

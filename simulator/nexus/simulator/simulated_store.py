@@ -98,7 +98,8 @@ class SimulatedStore(Process):
         before = self._reports.get(report.frontend)
         self._reports[report.frontend] = (self.world.now_us + STATUS_TTL_US, report)
         self._frontends[frontend.name] = frontend
-        if before is None or before[1].table_version != report.table_version:
+        said = (report.table_version, report.lost)
+        if before is None or (before[1].table_version, before[1].lost) != said:
             self._wake_schedulers()
         if frontend.table_seen is not self.table:
             self._network.lane(self.name, frontend.name).send(frontend.read_table, self.table)
