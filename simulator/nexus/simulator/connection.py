@@ -126,7 +126,7 @@ class Connection:
 class PeerConnection:
     """Between two frontends, for asks and their answers; ``ends`` are the two."""
 
-    __slots__ = ("_lanes", "_open", "ends")
+    __slots__ = ("_open", "_ways", "ends")
 
     def __init__(
         self, one: "SimulatedFrontend", other: "SimulatedFrontend", network: Network
@@ -134,23 +134,25 @@ class PeerConnection:
         """Open for both."""
         self.ends = {one.name: one, other.name: other}
         self._open = {one.name: True, other.name: True}
-        self._lanes = {
-            one.name: network.lane(one.name, other.name),
-            other.name: network.lane(other.name, one.name),
+        self._ways = {
+            one.name: (network.lane(one.name, other.name), other),
+            other.name: (network.lane(other.name, one.name), one),
         }
 
     def other(self, name: str) -> "SimulatedFrontend":
         """The frontend at the other end than ``name``'s."""
-        return next(end for end in self.ends.values() if end.name != name)
+        return self._ways[name][1]
 
     def tell(self, source: str, event: frontend_events.Event) -> None:
         """Send an ask, or the answer to one, from ``source`` to the other."""
-        self._lanes[source].send(self._heard, self.other(source), event)
+        lane, target = self._ways[source]
+        lane.send(self._heard, target, event)
 
     def close_by(self, name: str) -> None:
         """The end of ``name`` closes; the other hears one delay later."""
         self._open[name] = False
-        self._lanes[name].send(self.end_at, self.other(name).name)
+        lane, other = self._ways[name]
+        lane.send(self.end_at, other.name)
 
     def end_at(self, name: str) -> None:
         """``name`` hears that it is no more."""
