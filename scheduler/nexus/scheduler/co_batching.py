@@ -4,12 +4,18 @@ A backend keeps one queue by deadline for them (``Placement.group``), so a batch
 their summed rate. For the plan they are one demand: the tightest SLO rules its batch size, which is
 what the others pay. They are put together, from the tightest on, while that occupies no more of a
 device than apart. The paper batches equal SLOs only (nexus.md 2.8, weakness 9).
+
+Groups of the plan in force stay together while it is gone on from: who changes groups changes
+devices.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from nexus.core.names import DeviceType, ModelName
+from nexus.core.names import DeviceType, ModelName, SessionName
+from nexus.core.plan import BackendPlan
 from nexus.core.profile import Profile
 from nexus.scheduler.batch_table import batch_table
 from nexus.scheduler.candidate import Candidate
@@ -23,19 +29,41 @@ MEMBERS_MAX = 64
 """Sessions of one group: all of them come along wherever the group goes."""
 
 
-def co_batched(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The candidates, those of one model joined where that saves device time."""
+def co_batched(
+    candidates: Iterable[Candidate], before: Mapping[SessionName, SessionName] | None = None
+) -> list[Candidate]:
+    """The candidates, those of one model joined where that saves device time.
+
+    ``before`` names the group of each session that is batched with others already (groups_of).
+    Sessions that ask for a number of replicas are left alone: a group has one for all.
+    """
     alike: dict[Kinds, list[tuple[Candidate, Choice]]] = {}
     joined: list[Candidate] = []
     for candidate in candidates:
-        if candidate.own is None:
+        session = candidate.demands[0].session
+        if candidate.own is None or session.replicas_min > 1 or session.replicas_max:
             joined.append(candidate)
         else:
             kinds = (_kinds(candidate.demands), _kinds(candidate.own.demands))
             alike.setdefault(kinds, []).append((candidate, candidate.own))
     for members in alike.values():
-        joined += _joined(members)
+        joined += _joined(members, before or {})
     return joined
+
+
+def groups_of(plans: Iterable[BackendPlan]) -> dict[SessionName, SessionName]:
+    """The group of every session that the plans batch together with others, by its first member."""
+    groups: dict[SessionName, SessionName] = {}
+    for plan in plans:
+        members: dict[tuple[str, int, int], list[SessionName]] = {}
+        for placement in plan.placements:
+            if placement.group is not None:
+                key = (placement.group, placement.batch, placement.slack_us)
+                members.setdefault(key, []).append(placement.session)
+        for names in members.values():
+            for name in names:
+                groups.setdefault(name, names[0])
+    return groups
 
 
 def together(members: Sequence[Demand], profile: Profile | None = None) -> Demand:
@@ -71,19 +99,52 @@ def occupied(demand: Demand) -> float:
     return whole + (demand.profile.latency_us(batch) / cycle_us if batch else 0.0)
 
 
-def _joined(alike: Iterable[tuple[Candidate, Choice]]) -> list[Candidate]:
-    """Groups of candidates that are all of one model, from the tightest SLO on."""
-    ordered = sorted(alike, key=lambda entry: (entry[1].demands[0].budget_us, entry[0].name))
-    groups: list[list[Candidate]] = []
-    group = Choice(())
-    for candidate, own in ordered:
-        if groups and (joined := _worth_joining(group, own)) is not None:
-            groups[-1].append(candidate)
-            group = joined
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Candidates batched together, and what they are as one on devices of their own."""
+
+    members: tuple[Candidate, ...]
+    own: Choice
+
+    @property
+    def order(self) -> tuple[int, SessionName]:
+        """The tightest first."""
+        return self.own.demands[0].budget_us, self.members[0].name
+
+
+def _joined(
+    alike: Iterable[tuple[Candidate, Choice]], before: Mapping[SessionName, SessionName]
+) -> list[Candidate]:
+    """Groups of candidates that are all of one model.
+
+    Each newcomer, from the tightest on, joins the last group that is tighter, or begins one.
+    """
+    together_before: dict[SessionName, list[tuple[Candidate, Choice]]] = {}
+    newcomers: list[_Group] = []
+    for candidate, own in alike:
+        if candidate.name in before:
+            together_before.setdefault(before[candidate.name], []).append((candidate, own))
         else:
-            groups.append([candidate])
-            group = own
-    return [members[0] if len(members) == 1 else _as_one(members) for members in groups]
+            newcomers.append(_Group((candidate,), own))
+    groups = sorted(map(_group, together_before.values()), key=lambda group: group.order)
+    for newcomer in sorted(newcomers, key=lambda group: group.order):
+        place = bisect_right(groups, newcomer.order, key=lambda group: group.order)
+        joined = _worth_joining(groups[place - 1].own, newcomer.own) if place else None
+        if joined is not None:
+            members = groups[place - 1].members + newcomer.members
+            groups[place - 1] = _Group(members, joined)
+        else:
+            groups.insert(place, newcomer)
+    return [
+        group.members[0] if len(group.members) == 1 else _as_one(group.members) for group in groups
+    ]
+
+
+def _group(members: Sequence[tuple[Candidate, Choice]]) -> _Group:
+    ordered = sorted(members, key=lambda entry: (entry[1].demands[0].budget_us, entry[0].name))
+    demands = zip(*(own.demands for _, own in ordered), strict=True)
+    own = Choice(tuple(map(together, demands))) if len(ordered) > 1 else ordered[0][1]
+    return _Group(tuple(candidate for candidate, _ in ordered), own)
 
 
 def _worth_joining(group: Choice, newcomer: Choice) -> Choice | None:

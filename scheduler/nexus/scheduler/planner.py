@@ -5,7 +5,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from nexus.core.device import DeviceSpec
 from nexus.core.names import (
@@ -22,7 +21,7 @@ from nexus.core.query import Query
 from nexus.core.session import Session, SessionLoad
 from nexus.scheduler.allocation import Allocation, Rules, allocate, keep, squeezed
 from nexus.scheduler.candidate import Candidate
-from nexus.scheduler.co_batching import co_batched
+from nexus.scheduler.co_batching import co_batched, groups_of
 from nexus.scheduler.crowding import crowd
 from nexus.scheduler.demand import Demand, infeasible_reason, make_demand
 from nexus.scheduler.fleet import Choice, covered_sessions, replicas_reason
@@ -111,16 +110,20 @@ def make_plan(
             infeasible.append(candidate)
         else:
             candidates.append(candidate)
-    if settings.co_batching:
-        candidates = co_batched(candidates)
-    fresh = partial(allocate, candidates, workload.devices, rules, previous)
+    batched = co_batched if settings.co_batching else _apart
+
+    def fresh() -> Allocation:
+        return allocate(batched(candidates, {}), workload.devices, rules, previous)
+
     if choose is not None and previous:
-        allocation = choose(keep(candidates, workload.devices, rules, previous), fresh)
+        going_on = batched(candidates, groups_of(previous))
+        allocation = choose(keep(going_on, workload.devices, rules, previous), fresh)
     else:
         allocation = fresh()
     why = allocation.why
     missing = dict(allocation.missing)
     if missing:
+        candidates = batched(candidates, groups_of(previous))
         allocation = squeezed(candidates, workload.devices, rules, previous)
     own = allocation.own
     if settings.spend_slack:
@@ -145,6 +148,10 @@ def make_plan(
         replanning=why,
         unmet_reasons=_unmet_reasons(candidates, placed),
     )
+
+
+def _apart(candidates: list[Candidate], _: Mapping[SessionName, SessionName]) -> list[Candidate]:
+    return candidates
 
 
 def lower_bound(loads: Sequence[SessionLoad], workload: Workload) -> dict[DeviceType, float]:
