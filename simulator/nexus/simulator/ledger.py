@@ -14,6 +14,17 @@ from typing import TypeAlias
 from nexus.core.request import DropReason, Outcome
 from nexus.core.units import US_PER_S
 
+BY_LOAD = frozenset(
+    {
+        DropReason.OVERLOADED,
+        DropReason.QUEUE_FULL,
+        DropReason.DEADLINE,
+        DropReason.LATE,
+        DropReason.UPSTREAM,
+    }
+)
+"""Ends that too much load explains. The others say that something was not there, or failed."""
+
 
 class LedgerError(AssertionError):
     """An invariant of the system does not hold: a defect, never an operating condition."""
@@ -23,8 +34,9 @@ class LedgerError(AssertionError):
 class Account:
     """What became of the requests of one session or query; times in us.
 
-    ``latencies_us`` are those of good answers, ``good_at_us`` when these requests were sent, and
-    ``sent_at_us`` when all were, from the beginning of the counted time.
+    ``latencies_us`` are those of good answers, ``good_at_us`` when these requests were sent,
+    ``broken_at_us`` those whose end load does not explain, and ``sent_at_us`` all, from the
+    beginning of the counted time.
     """
 
     good: int = 0
@@ -33,6 +45,7 @@ class Account:
     dropped: dict[DropReason, int] = field(default_factory=dict)
     latencies_us: "array[int]" = field(default_factory=lambda: array("q"), repr=False)
     good_at_us: "array[int]" = field(default_factory=lambda: array("q"), repr=False)
+    broken_at_us: "array[int]" = field(default_factory=lambda: array("q"), repr=False)
     sent_at_us: "array[int]" = field(default_factory=lambda: array("q"), repr=False)
 
     @property
@@ -114,6 +127,8 @@ class Ledger:
             raise LedgerError(f"request {request_id} was answered by {frontend}, not {sent_to}")
         if outcome.reason is not None:
             _count_bad(account, request_id, outcome)
+            if outcome.reason not in BY_LOAD:
+                account.broken_at_us.append(sent_us - self.counted_from_us)
             return
         if now_us > deadline_us:
             raise LedgerError(
@@ -130,7 +145,9 @@ class Ledger:
         """
         lost = [id_ for id_, (_, _, _, sent_to) in self._open.items() if sent_to == frontend]
         for request_id in lost:
-            self._open.pop(request_id)[0].failed += 1
+            account, sent_us, _, _ = self._open.pop(request_id)
+            account.failed += 1
+            account.broken_at_us.append(sent_us - self.counted_from_us)
         return len(lost)
 
     def close(self) -> None:
