@@ -19,8 +19,8 @@ class BatchFilling:
         self.latencies = BatchLatencies(session.latencies_us, session.batch)
         self.batch: PoolBatch | None = None
         self.gap_us = US_PER_S / session.rate if session.rate > 0 else 0.0
-        burst_us = self.latencies.of(self.latencies.target)
-        self.entitlement = Entitlement(share, burst_us)
+        target = self.latencies.target
+        self.entitlement = Entitlement(share, self.latencies.of(target), target)
         self._opened_us = 0
 
     def join(self, items: int, due_us: int, now_us: int) -> PoolBatch | None:
