@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from nexus.core.names import SessionName
 from nexus.core.plan import BackendPlan, Placement
-from nexus.scheduler.demand import Demand
+from nexus.scheduler.demand import Demand, Part
 from nexus.scheduler.node import Node, memory_bytes
 
 
@@ -29,13 +29,19 @@ def folded(plan: BackendPlan, leads: Mapping[SessionName, SessionName]) -> Backe
     """The plan as it reads when the sessions that ``leads`` names go under their leads' names."""
     if not any(placement.session in leads for placement in plan.placements):
         return plan
-    kept: dict[SessionName, Placement] = {}
+    first: dict[SessionName, Placement] = {}
+    rates: dict[SessionName, float] = {}
     for placement in plan.placements:
         name = leads.get(placement.session, placement.session)
-        known = kept.get(name)
-        rate = placement.rate + (known.rate if known is not None else 0.0)
-        kept[name] = replace(known or placement, session=name, rate=rate)
-    return replace(plan, placements=tuple(kept.values()))
+        first.setdefault(name, placement)
+        rates[name] = rates.get(name, 0.0) + placement.rate
+    placements = (
+        placement
+        if (placement.session, placement.rate) == (name, rates[name])
+        else replace(placement, session=name, rate=rates[name])
+        for name, placement in first.items()
+    )
+    return replace(plan, placements=tuple(placements))
 
 
 def _placements(node: Node, demand: Demand, batch: int) -> Iterator[Placement]:
@@ -43,30 +49,30 @@ def _placements(node: Node, demand: Demand, batch: int) -> Iterator[Placement]:
 
     Of a prefix group each carries an equal part of the memory, so that the models sum up to it.
     """
-    alone = Placement(
-        session=demand.name,
-        model=demand.session.model,
-        slo_us=demand.session.slo_us,
-        batch=batch,
-        rate=demand.rate,
-        latency_us=demand.profile.latency_us(batch),
-        memory_bytes=demand.profile.memory_bytes,
-        pool=node.pool,
-        slack_us=node.slack_us,
-    )
     if not demand.parts:
-        yield alone
+        yield _placement(node, demand, batch, demand.profile.memory_bytes)
         return
     models = sorted({part.session.model for part in demand.parts})
     each, left = divmod(demand.profile.memory_bytes, len(models))
     for part in demand.parts:
-        session = part.session
-        yield replace(
-            alone,
-            session=session.name,
-            model=session.model,
-            slo_us=session.slo_us,
-            rate=demand.rate * part.share,
-            memory_bytes=each + (left if session.model == models[0] else 0),
-            group=demand.profile.model,
-        )
+        memory_bytes = each + (left if part.session.model == models[0] else 0)
+        yield _placement(node, demand, batch, memory_bytes, part)
+
+
+def _placement(
+    node: Node, demand: Demand, batch: int, memory_bytes: int, part: Part | None = None
+) -> Placement:
+    """The placement of a demand, or of one ``part`` of it."""
+    session = demand.session if part is None else part.session
+    return Placement(
+        session=session.name,
+        model=session.model,
+        slo_us=session.slo_us,
+        batch=batch,
+        rate=demand.rate if part is None else demand.rate * part.share,
+        latency_us=demand.profile.latencies_us[batch - 1],
+        memory_bytes=memory_bytes,
+        pool=node.pool,
+        slack_us=node.slack_us,
+        group=None if part is None else demand.profile.model,
+    )
