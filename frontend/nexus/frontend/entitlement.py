@@ -15,7 +15,7 @@ SAVED_BATCHES_MAX = 3
 
 CREDIT_BATCHES = 20
 """Batches of one item that may be overspent, of b items 1 / sqrt(b) times as many: so far behind is
-a session now and then that is called just as planned. One called twice as often soon is for good."""
+now and then a session that is called as planned; one that is called twice as often soon is more."""
 
 
 class Entitlement:
