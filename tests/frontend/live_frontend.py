@@ -27,7 +27,8 @@ from nexus.core.tensor import (
     pack_bytes_elements,
 )
 from nexus.frontend.server import FrontendServer
-from nexus.frontend.settings import Address, FrontendSettings
+from nexus.frontend.settings import FrontendSettings
+from nexus.rpc.address import Address
 from nexus.rpc.connection import Callbacks, FrameConnection, FrameServer, serve_frames
 from nexus.rpc.frames import Cancel, Infer, Message, Reply
 from nexus.store.cluster import ClusterStore

@@ -4,7 +4,8 @@ import pytest
 
 from nexus.core.errors import InvalidArgumentError
 from nexus.frontend.__main__ import main
-from nexus.frontend.settings import Address, parse_settings
+from nexus.frontend.settings import parse_settings
+from nexus.rpc.address import Address
 
 
 def test_settings_flags_win_over_environment_over_defaults() -> None:

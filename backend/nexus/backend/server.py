@@ -18,11 +18,12 @@ from nexus.backend.driver import EngineDriver
 from nexus.backend.engine import BackendEngine
 from nexus.backend.executor import Executor
 from nexus.backend.models import ResidentModels
-from nexus.backend.settings import BackendSettings, split_address
+from nexus.backend.settings import BackendSettings
 from nexus.backend.store_link import StoreLink
 from nexus.core.clock import MonotonicClock
 from nexus.core.cluster import BackendState, BackendStatus, Catalogue
 from nexus.core.plan import Plan
+from nexus.rpc.address import parse_address
 from nexus.rpc.server import RpcServer
 from nexus.store.base import Store
 from nexus.store.cluster import ClusterStore
@@ -87,7 +88,7 @@ class BackendServer:
     def ready_line(self) -> str:
         """The line that tells whoever started the process where it listens."""
         assert self._metrics_server is not None
-        host, _ = split_address(self._settings.metrics_listen)
+        host = parse_address(self._settings.metrics_listen).host
         return (
             f"ready component=backend name={self._settings.name} grpc={self._rpc.address} "
             f"data={self._data.address} metrics={host}:{self._metrics_server.port}"
@@ -95,10 +96,12 @@ class BackendServer:
 
     async def start(self) -> None:
         """Listen and register; raise a NexusError when an address is taken."""
+        metrics = parse_address(self._settings.metrics_listen)
+        data = parse_address(self._settings.data_listen)
         self._metrics_server = serve_metrics(
-            self._metrics.registry, *split_address(self._settings.metrics_listen)
+            self._metrics.registry, metrics.socket_host, metrics.port
         )
-        await self._data.start(*split_address(self._settings.data_listen))
+        await self._data.start(data.socket_host, data.port)
         self._rpc.add(
             add_BackendServiceServicer_to_server,
             ControlService(self.status, self.begin_drain),
@@ -147,8 +150,8 @@ class BackendServer:
         return BackendStatus(
             backend=self._settings.name,
             incarnation=self._incarnation,
-            address=f"{advertise}:{split_address(self._data.address)[1]}",
-            control_address=f"{advertise}:{split_address(self._rpc.address)[1]}",
+            address=f"{advertise}:{parse_address(self._data.address).port}",
+            control_address=f"{advertise}:{parse_address(self._rpc.address).port}",
             device=self._settings.device.type,
             memory_bytes=self._settings.memory_bytes,
             state=self._state,

@@ -12,6 +12,7 @@ from nexus.backend.engine import REPLY_US
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.names import require_name
 from nexus.core.units import BYTES_PER_MB, ms_from_us, us_from_ms
+from nexus.rpc.address import parse_address
 
 PREPARE_WORKERS = 4
 """The paper's backends kept 4 to 5 cores busy with preprocessing for one GPU."""
@@ -19,7 +20,6 @@ PREPARE_WORKERS = 4
 GRACE_S = 10.0
 """How long a draining backend finishes work before it ends anyway."""
 
-PORT_MAX = 65_535
 
 _EPILOG = """example:
   nexus backend --device emulated:v100 --store redis://127.0.0.1:6379 --name b0
@@ -52,7 +52,7 @@ class BackendSettings:
         require_name("backend", self.name)
         require_name("cluster", self.cluster)
         for address in (self.listen, self.data_listen, self.metrics_listen):
-            split_address(address)
+            parse_address(address)
         if self.memory_bytes < 0 or self.threads < 0 or self.grace_s < 0:
             raise InvalidArgumentError("--memory-mb, --threads and --grace-s must not be negative")
         if self.reply_us < 0:
@@ -95,18 +95,8 @@ def parse_settings(
     )
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """``HOST:PORT`` in two; raise InvalidArgumentError when it is something else."""
-    host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= PORT_MAX):
-        raise InvalidArgumentError(
-            f"{address!r} is not HOST:PORT with a port of 0..{PORT_MAX}", reason="invalid_address"
-        )
-    return host, int(port)
-
-
 def _host(address: str) -> str:
-    return split_address(address)[0]
+    return parse_address(address).host
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:

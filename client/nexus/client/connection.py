@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from nexus.client.stubs import Stubs
 from nexus.core.errors import InvalidArgumentError
+from nexus.rpc.address import parse_address
 from nexus.rpc.limits import channel_options
 
 CONNECTIONS_MAX = 64
@@ -33,9 +34,7 @@ class ConnectionSettings:
         if not self.addresses:
             raise InvalidArgumentError("a client needs the address of a server, HOST:PORT")
         for address in self.addresses:
-            host, _, port = address.rpartition(":")
-            if not host or not port.isdigit():
-                raise InvalidArgumentError(f"address {address!r} is not HOST:PORT")
+            parse_address(address)
         if not 1 <= self.connections <= CONNECTIONS_MAX:
             raise InvalidArgumentError(
                 f"connections={self.connections} is not in 1..{CONNECTIONS_MAX}"

@@ -17,10 +17,10 @@ from weakref import WeakSet
 
 from nexus.core.errors import (
     FailedPreconditionError,
-    InvalidArgumentError,
     NexusError,
     UnavailableError,
 )
+from nexus.rpc.address import parse_address
 from nexus.rpc.frame_connection import PING_INTERVAL_S, Callbacks, FrameConnection
 from nexus.rpc.frames import Message
 
@@ -150,22 +150,15 @@ async def connect_frames(
         UnavailableError: nobody answers there in time, or the other side closed.
         ProtocolError: what answers is not a Nexus backend of the same protocol version.
     """
-    host, port = _split(address)
+    place = parse_address(address)
     loop = asyncio.get_running_loop()
     connection = FrameConnection(name, callbacks, holds_back=False, ping_interval_s=ping_interval_s)
     try:
         async with asyncio.timeout(timeout_s):
-            await loop.create_connection(lambda: connection, host, port)
+            await loop.create_connection(lambda: connection, place.socket_host, place.port)
             await connection.greeted()
     except (OSError, TimeoutError) as error:
         connection.abort()
         reason = f"no answer within {timeout_s:g} s" if isinstance(error, TimeoutError) else error
         raise UnavailableError(f"cannot connect to a backend at {address}: {reason}") from error
     return connection
-
-
-def _split(address: str) -> tuple[str, int]:
-    host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit()):
-        raise InvalidArgumentError(f"{address!r} is not HOST:PORT", reason="invalid_address")
-    return host.strip("[]"), int(port)

@@ -5,22 +5,11 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nexus.core.errors import InvalidArgumentError
 from nexus.core.names import FrontendName, require_name
+from nexus.rpc.address import Address, parse_address
 from nexus.store.cluster import DEFAULT_CLUSTER
 
-PORT_MAX = 65_535
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen; port 0 takes a free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+ANY_LOCAL_PORT = Address("127.0.0.1", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +28,7 @@ class FrontendSettings:
     advertise: str
     log_level: str = "info"
     data_listen: Address | None = None
-    peer_listen: Address = Address("127.0.0.1", 0)
+    peer_listen: Address = ANY_LOCAL_PORT
 
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> FrontendSettings:
@@ -52,31 +41,20 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     flags = _parser(environment).parse_args(arguments)
     require_name("frontend", flags.name)
     require_name("cluster", flags.cluster)
-    listen = parse_address("--listen", flags.listen)
+    listen = parse_address(flags.listen, "--listen")
     return FrontendSettings(
         listen=listen,
-        metrics_listen=parse_address("--metrics-listen", flags.metrics_listen),
+        metrics_listen=parse_address(flags.metrics_listen, "--metrics-listen"),
         store=flags.store,
         cluster=flags.cluster,
         name=flags.name,
         advertise=flags.advertise or _advertised(listen.host),
         log_level=flags.log_level,
-        data_listen=parse_address("--data-listen", flags.data_listen)
+        data_listen=parse_address(flags.data_listen, "--data-listen")
         if flags.data_listen
         else None,
-        peer_listen=parse_address("--peer-listen", flags.peer_listen),
+        peer_listen=parse_address(flags.peer_listen, "--peer-listen"),
     )
-
-
-def parse_address(flag: str, text: str) -> Address:
-    """``HOST:PORT``; raise InvalidArgumentError naming the flag when it is not."""
-    host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= PORT_MAX):
-        raise InvalidArgumentError(
-            f"{flag} {text!r} is not HOST:PORT with a port of 0..{PORT_MAX}",
-            reason="invalid_address",
-        )
-    return Address(host, int(port))
 
 
 def _advertised(host: str) -> str:

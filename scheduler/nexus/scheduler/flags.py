@@ -6,9 +6,9 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nexus.core.errors import InvalidArgumentError
 from nexus.core.names import require_name
 from nexus.core.units import us_from_ms, us_from_s
+from nexus.rpc.address import parse_address
 from nexus.scheduler.settings import EpochSettings, PlannerSettings, policy
 from nexus.store.cluster import DEFAULT_CLUSTER
 
@@ -48,7 +48,7 @@ def parse_flags(
         epoch_us=us_from_s(given.epoch_s), epoch_min_us=us_from_s(given.min_epoch_s)
     )
     for address in (given.listen, given.metrics_listen):
-        split_address(address)
+        parse_address(address)
     return SchedulerFlags(
         listen=given.listen,
         metrics_listen=given.metrics_listen,
@@ -61,14 +61,6 @@ def parse_flags(
         epochs=epochs,
         kubernetes_namespace=given.kubernetes_namespace,
     )
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """``host:port`` in two; raise InvalidArgumentError when it is not one."""
-    host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit()):
-        raise InvalidArgumentError(f"address {address!r} is not HOST:PORT", reason="bad_address")
-    return host, int(port)
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:

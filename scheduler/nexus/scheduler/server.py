@@ -13,11 +13,12 @@ from contextlib import suppress
 from nexus.core.clock import MonotonicClock
 from nexus.core.errors import UnavailableError
 from nexus.core.names import BackendName
+from nexus.rpc.address import parse_address
 from nexus.rpc.server import RpcServer
 from nexus.scheduler.control import SERVICE, ControlService
 from nexus.scheduler.driver import Scaler, SchedulerDriver
 from nexus.scheduler.engine import SchedulerEngine
-from nexus.scheduler.flags import SchedulerFlags, split_address
+from nexus.scheduler.flags import SchedulerFlags
 from nexus.scheduler.leadership import Leadership
 from nexus.store import open_store
 from nexus.store.cluster import ClusterStore
@@ -58,13 +59,13 @@ async def serve(flags: SchedulerFlags, connect_scaler: ConnectScaler | None = No
     )
     server = RpcServer()
     server.add(add_ControlServiceServicer_to_server, control, SERVICE)
-    host, port = split_address(flags.metrics_listen)
-    endpoint = serve_metrics(metrics.registry, host, port)
+    listen = parse_address(flags.metrics_listen)
+    endpoint = serve_metrics(metrics.registry, listen.socket_host, listen.port)
     try:
         address = await server.start(flags.listen)
         for service in ("", SERVICE):
             server.health.set(service, serving=True)
-        ports = (address.rpartition(":")[2], endpoint.port)
+        ports = (str(parse_address(address).port), endpoint.port)
         print(_ready_line(flags, *ports), flush=True)  # noqa: T201 - the contract with parents
         await _until_stopped(driver, stopping)
         await server.stop(STOP_GRACE_S)
@@ -76,8 +77,12 @@ async def serve(flags: SchedulerFlags, connect_scaler: ConnectScaler | None = No
 
 
 def backends_in_use(engine: SchedulerEngine) -> frozenset[BackendName]:
-    """The backends on which the plan places sessions: never to be removed."""
-    return frozenset(plan.backend for plan in engine.plan.backends if plan.placements)
+    """The backends that the plan counts on: never to be removed. Those kept warm may go."""
+    return frozenset(
+        plan.backend
+        for plan in engine.plan.backends
+        if any(not placement.spare for placement in plan.placements)
+    )
 
 
 async def _until_stopped(driver: SchedulerDriver, stopping: asyncio.Event) -> None:
