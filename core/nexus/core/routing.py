@@ -74,7 +74,8 @@ class PooledSession:
     ``batch`` is the batch size to fill; ``latencies_us[b - 1]`` is l(b) on the pool's device type,
     up to the largest batch that may be executed; ``overhead_us`` what pre- and post-processing of
     one item take besides. ``rate`` (items/s) is the planned share: overload must leave it that.
-    Backends start a deferred batch ``slack_us`` before its last moment.
+    Backends start a deferred batch ``slack_us`` before its last moment. Sessions of the same
+    ``group`` fill one batch together.
     """
 
     session: SessionName
@@ -84,6 +85,7 @@ class PooledSession:
     latencies_us: tuple[int, ...]
     overhead_us: int = 0
     slack_us: int = 0
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ starts and ends; BatchStarted corrects it. What could not be in time is refused 
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TypeAlias
 
 from nexus.core.names import BackendName, SessionName
@@ -40,12 +41,13 @@ class PoolOwner:
     def update(self, pool: Pool) -> None:
         """Take the pool as a new table has it; what stays the same keeps its batches."""
         self.pool = pool
-        shares = _shares(pool)
+        together = _together(pool.sessions)
+        shares = _shares(pool, [one for one, _ in together])
         before = self._fillings
-        self._fillings = {
-            session.session: _kept(before.get(session.session), session, shares[session.session])
-            for session in pool.sessions
-        }
+        self._fillings = {}
+        for one, names in together:
+            filling = _kept(before.get(one.session), one, shares[one.session])
+            self._fillings |= dict.fromkeys(names, filling)
         self._timelines = {
             member.backend: self._timelines.get(member.backend)
             or MemberTimeline(member.backend, spare=member.spare)
@@ -95,7 +97,7 @@ class PoolOwner:
         timeline, filling = self._timelines.get(backend), self._fillings.get(session)
         if timeline is None or filling is None:
             return
-        batch = timeline.started(session, filling.latencies, said, now_us)
+        batch = timeline.started(filling.session.session, filling.latencies, said, now_us)
         if batch is not None and filling.batch is batch:
             filling.abandon()
 
@@ -116,7 +118,7 @@ class PoolOwner:
         if batch is None:
             batch = self._begin(filling, items, due_us, now_us, avoid)
         if batch is None:
-            return self._refusal(filling, items, deadline_us, now_us)
+            return self._refusal(session, items, deadline_us, now_us)
         return batch.backend
 
     def expected_us(self, session: SessionName, now_us: int) -> int | None:
@@ -174,7 +176,7 @@ class PoolOwner:
 
     def _latest_us(self, filling: BatchFilling, latest_us: int, ready_us: int, now_us: int) -> int:
         """When a device must be free for it at the latest, given what else it is entitled to."""
-        if len(self._fillings) == 1:
+        if all(other is filling for other in self._fillings.values()):
             return latest_us
         filling.entitlement.earn(now_us)
         if not filling.entitlement.in_debt:
@@ -183,8 +185,9 @@ class PoolOwner:
             return -1
         return min(latest_us, ready_us)
 
-    def _refusal(self, filling: BatchFilling, items: int, deadline_us: int, now_us: int) -> Outcome:
-        name, left_us = filling.session.session, deadline_us - now_us
+    def _refusal(self, name: SessionName, items: int, deadline_us: int, now_us: int) -> Outcome:
+        filling = self._fillings[name]
+        left_us = deadline_us - now_us
         expected_us = self.expected_us(name, now_us)
         if expected_us is None:
             return dropped(
@@ -250,11 +253,27 @@ def _kept(before: BatchFilling | None, session: PooledSession, share: float) -> 
     return BatchFilling(session, share)
 
 
-def _shares(pool: Pool) -> dict[SessionName, float]:
+def _together(
+    sessions: Iterable[PooledSession],
+) -> list[tuple[PooledSession, tuple[SessionName, ...]]]:
+    """What is filled together: its names, and all of it as one session, that of the tightest."""
+    groups: dict[tuple[bool, str], list[PooledSession]] = {}
+    for session in sessions:
+        key = (session.group is not None, session.group or session.session)
+        groups.setdefault(key, []).append(session)
+    together = []
+    for members in groups.values():
+        tightest = min(members, key=lambda member: (member.slo_us, member.session))
+        one = replace(tightest, rate=sum(member.rate for member in members))
+        together.append((one, tuple(member.session for member in members)))
+    return together
+
+
+def _shares(pool: Pool, sessions: Iterable[PooledSession]) -> dict[SessionName, float]:
     """How many devices' time each session is entitled to: all of it, by planned work."""
     work = {
         s.session: s.rate * s.latencies_us[min(s.batch, len(s.latencies_us)) - 1] / s.batch
-        for s in pool.sessions
+        for s in sessions
     }
     devices = sum(not member.spare for member in pool.members)
     total = sum(work.values())

@@ -197,6 +197,7 @@ class _PoolRollout:
             latencies_us=measured.latencies_us,
             overhead_us=measured.preprocess_us + measured.postprocess_us,
             slack_us=placement.slack_us,
+            group=placement.group,
         )
 
     def _members(self, sessions: Sequence[SessionName]) -> tuple[PoolMember, ...]:
