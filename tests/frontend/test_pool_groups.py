@@ -36,7 +36,7 @@ def test_pool_group_fills_one_batch_of_all_its_sessions() -> None:
 
 
 def test_pool_group_goes_by_the_earliest_deadline_in_the_batch() -> None:
-    mixed, tight = owner_of(TIGHT, LOOSE), owner_of(TIGHT)
+    mixed, tight = owner_of(TIGHT, LOOSE), owner_of(replace(TIGHT, rate=200))
     assert busy_us(placed(mixed, LOOSE, TIGHT)) == busy_us(placed(tight, TIGHT, TIGHT))
 
 
