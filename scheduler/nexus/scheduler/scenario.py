@@ -65,6 +65,14 @@ class Arrivals:
     kind: str = "poisson"
     parameters: Mapping[str, object] = field(default_factory=dict)
 
+    def scaled(self, factor: float) -> "Arrivals":
+        """The same at ``factor`` times the rate: a trace, which has its own, is played faster."""
+        if self.kind != "trace":
+            return self
+        speed = self.parameters.get("speed", 1.0)
+        assert isinstance(speed, int | float), speed
+        return replace(self, parameters={**self.parameters, "speed": speed * factor})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FanOut:
@@ -209,12 +217,14 @@ class Scenario:
 
 def _scaled_session(entry: ScenarioSession, factor: float) -> ScenarioSession:
     rate = entry.rate * factor
-    return replace(entry, session=replace(entry.session, expected_rate=rate), rate=rate)
+    session = replace(entry.session, expected_rate=rate)
+    return replace(entry, session=session, rate=rate, arrivals=entry.arrivals.scaled(factor))
 
 
 def _scaled_query(entry: ScenarioQuery, factor: float) -> ScenarioQuery:
     rate = entry.rate * factor
-    return replace(entry, query=replace(entry.query, expected_rate=rate), rate=rate)
+    query = replace(entry.query, expected_rate=rate)
+    return replace(entry, query=query, rate=rate, arrivals=entry.arrivals.scaled(factor))
 
 
 def _labelled(query: Query) -> Query:

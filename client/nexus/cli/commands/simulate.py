@@ -134,6 +134,6 @@ def _row(report: SimulationReport, name: str, account: Account) -> tuple[Any, ..
         account.failed,
         round(ms_from_us(p50_us), 1),
         round(ms_from_us(p99_us), 1),
-        round(report.mean_batch(name), 1),
+        f"{report.mean_batch(name):.1f}" if name in report.sessions else "",
         ", ".join(f"{reason} {count}" for reason, count in drops),
     )
