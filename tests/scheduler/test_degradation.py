@@ -1,5 +1,7 @@
 """The degradation ladder: cheaper models before anything is unmet, and back up with care."""
 
+from dataclasses import replace
+
 import pytest
 
 from nexus.core.device import DeviceSpec
@@ -121,3 +123,14 @@ def test_ladder_never_leaves_more_unmet_than_without(count: int) -> None:
     rates = {"able": 900.0, "plain": 250.0, "big": 700.0, "little": 40.0}
     without = sum(make(workload(count, **rates)).unmet.values())
     assert sum(plan_with_ladder(workload(count, **rates), {}, make).unmet.values()) <= without
+
+
+def test_ladder_steps_down_a_session_at_its_most_replicas_and_nobody_else() -> None:
+    limited = replace(session("limited", "small"), replicas_max=1)
+    wanted = replace(workload(4, able=100), sessions=())
+    wanted = replace(
+        wanted,
+        sessions=(SessionLoad(limited, 700), *workload(4, able=100).sessions),
+    )
+    planned = plan_with_ladder(wanted, {}, make)
+    assert served_by(planned) == {"limited": "small", "able": ""}

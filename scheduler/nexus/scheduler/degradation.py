@@ -97,6 +97,7 @@ def in_declared_names(planned: Planned) -> Planned:
             for entry in planned.infeasible
         ),
         unmet={declared_session(name): rate for name, rate in planned.unmet.items()},
+        unmet_reasons={declared_session(n): why for n, why in planned.unmet_reasons.items()},
     )
 
 
@@ -117,10 +118,23 @@ def _stepped_down(
 
 
 def _is_short(planned: Planned, steps: Iterable[Step]) -> bool:
-    """Whether steps would help: rate is unmet, or a session with a rung left is infeasible."""
+    """Whether steps would help: rate is unmet for want of devices, or by their own sessions."""
     able = {step.session for step in steps}
-    refused = {declared_session(entry.session) for entry in planned.infeasible}
-    return bool(planned.unmet) or bool(able & refused)
+    return bool(_wanting(planned)) or bool(able & _refused(planned))
+
+
+def _wanting(planned: Planned) -> dict[SessionName, float]:
+    """The rates that more devices would serve."""
+    reasons = planned.unmet_reasons
+    return {
+        declared_session(name): rate for name, rate in planned.unmet.items() if name not in reasons
+    }
+
+
+def _refused(planned: Planned) -> set[SessionName]:
+    """Sessions that only a faster model helps: infeasible, or at the most replicas they allow."""
+    infeasible = {declared_session(entry.session) for entry in planned.infeasible}
+    return infeasible | {declared_session(name) for name in planned.unmet_reasons}
 
 
 def _taken(
@@ -131,9 +145,9 @@ def _taken(
     *,
     everything: bool,
 ) -> dict[SessionName, int]:
-    """The rungs after the best steps that free what is missing, and those of the infeasible."""
+    """The rungs after the steps of the refused, and the best others until enough is freed."""
     taken = dict(current)
-    refused = {declared_session(entry.session) for entry in planned.infeasible}
+    refused = _refused(planned)
     missing = DEFICIT_MARGIN * _missing(workload, current, planned)
     for step in sorted(steps, key=lambda step: (-step.saved, step.session)):
         if step.session in refused or everything or missing > 0:
@@ -156,7 +170,7 @@ def _steps(workload: Workload, current: Rungs) -> list[Step]:
 
 def _missing(workload: Workload, current: Rungs, planned: Planned) -> float:
     """The devices that the unmet rates would keep busy."""
-    unmet = {declared_session(name): rate for name, rate in planned.unmet.items()}
+    unmet = _wanting(planned)
     stages = {name: rate for name, rate in unmet.items() if "/" in name}
     loads = {load.session.name: load.session for load in planned.loads}
     own = sum(

@@ -224,6 +224,11 @@ def moves(before: Plan, after: Plan) -> int:
     """How many sessions the new plan loads where they were not."""
 
     def spots(plan: Plan) -> set[tuple[str, str]]:
-        return {(b.backend, p.session) for b in plan.backends for p in b.placements if p.rate > 0}
+        return {
+            (backend.backend, placement.session)
+            for backend in plan.backends
+            for placement in backend.placements
+            if placement.rate > 0 or placement.spare
+        }
 
     return len(spots(after) - spots(before))
