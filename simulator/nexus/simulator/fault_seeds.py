@@ -44,10 +44,10 @@ RECOVERY_US = 10 * US_PER_S
 
 JUDGED_US = 3 * US_PER_S
 GOOD_AFTERWARDS = 0.5
-BROKEN_AFTERWARDS = 0.02
-"""Of the requests sent in the last ``JUDGED_US``: at least so many good, as bursts are refused in
-part; and hardly one with an end that load does not explain, as some networks still break
-connections."""
+BROKEN_AFTERWARDS = 0.25
+"""Of the requests sent in the last ``JUDGED_US`` at least so many are good, as bursts are refused
+in part; and no more have an end that load does not explain, where the network breaks connections
+(all of a session's work may be on one of them). Elsewhere none has."""
 
 JUDGED_REQUESTS_MIN = 20
 LOAD = (0.2, 0.5)
@@ -102,12 +102,13 @@ def check_seed(seed: int) -> SimulationReport:
     simulation.offer()
     simulation.finish()
     report = simulation.report()
+    broken_max = BROKEN_AFTERWARDS if simulation.scenario.network.reset else 0.0
     for name, account in report.accounts.items():
-        _require_life(name, account, report.simulated_us)
+        _require_life(name, account, report.simulated_us, broken_max)
     return report
 
 
-def _require_life(name: str, account: Account, until_us: int) -> None:
+def _require_life(name: str, account: Account, until_us: int, broken_max: float) -> None:
     """Raise AssertionError when a session's last requests did not fare as before."""
     from_us = until_us - JUDGED_US
     sent, good, broken = (
@@ -119,7 +120,7 @@ def _require_life(name: str, account: Account, until_us: int) -> None:
     assert good >= GOOD_AFTERWARDS * sent, (
         f"{name}: {good} of the last {sent} requests were good, long after all had healed"
     )
-    assert broken <= BROKEN_AFTERWARDS * sent, (
+    assert broken <= broken_max * sent, (
         f"{name}: {broken} of the last {sent} requests ended for want of something, long after "
         f"all had healed; in all {account}"
     )
