@@ -12,6 +12,7 @@ noisy in ways that no constant describes; the send lag says how noisy.
 import argparse
 import asyncio
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,7 +24,6 @@ from nexus.cli.local_cluster import LocalCluster
 from nexus.core.units import us_from_ms, us_from_s
 from nexus.scheduler.scenario import Network, Scenario
 from nexus.scheduler.scenario_file import parse_scenario, read_scenario
-from nexus.simulator.report import SimulationReport
 from nexus.simulator.simulation import simulate
 
 GOODPUT_TOLERANCE = 0.05
@@ -57,6 +57,26 @@ class LivePath:
     jitter_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One figure of both runs; ``tolerance`` is the relative difference that is allowed."""
+
+    name: str
+    simulated: float
+    real: float
+    tolerance: float
+
+    @property
+    def ratio(self) -> float:
+        """Real over simulated; NaN when nothing was simulated."""
+        return self.real / self.simulated if self.simulated else math.nan
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the difference is within the tolerance."""
+        return abs(self.ratio - 1) <= self.tolerance
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print both, and their ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -65,13 +85,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     text = given.file.read_text() if given.file else BUSY
     scenario = read_scenario(given.file) if given.file else parse_scenario(BUSY)
-    path = measure_live_path(given.seconds / 2)
+    path, rows, lag_ms = agree(text, scenario, given.seconds)
     print(f"live path: {path.delay_us} us one way, up to {path.jitter_us} us more")
+    print(f"{'':20} {'simulated':>10} {'real':>10} {'real/sim':>9}")
+    for row in rows:
+        verdict = "agrees" if row.agrees else f"differs by more than {row.tolerance:.0%}"
+        print(f"{row.name:20} {row.simulated:10.1f} {row.real:10.1f} {row.ratio:9.2f}  {verdict}")
+    print(f"send lag of the generator: p99 {lag_ms:.1f} ms")
+
+
+def agree(
+    text: str, scenario: Scenario, seconds: float
+) -> tuple[LivePath, tuple[Compared, ...], float]:
+    """Both runs of ``scenario`` (``text`` is its file), and the generator's send lag, p99 in ms."""
+    path = measure_live_path(seconds / 2)
     network = Network(delay_us=path.delay_us, jitter_us=path.jitter_us)
-    lasting = replace(scenario, duration_us=us_from_s(given.seconds), network=network)
-    simulated = simulate(lasting)
-    real = asyncio.run(_bench(text, scenario, given.seconds, round_trip_ms=2 * _reserve_ms(path)))
-    _compare(simulated, real)
+    lasting = replace(scenario, duration_us=us_from_s(seconds), network=network)
+    simulated = simulate(lasting).as_data()
+    real = asyncio.run(_bench(text, scenario, seconds, round_trip_ms=2 * _reserve_ms(path)))
+    rows = [Compared("goodput /s", simulated["goodput"], real["goodput"], GOODPUT_TOLERANCE)]
+    rows += (
+        Compared(f"{ours['session']} p99", ours["p99_ms"], theirs["p99_ms"], P99_TOLERANCE)
+        for ours, theirs in zip(simulated["sessions"], real["sessions"], strict=True)
+    )
+    return path, tuple(rows), real["send_lag_p99_ms"]
 
 
 def measure_live_path(seconds: float) -> LivePath:
@@ -115,21 +152,6 @@ async def _bench(
             out, _ = await process.communicate()
     report: dict[str, Any] = json.loads(out)
     return report
-
-
-def _compare(simulated: SimulationReport, real: dict[str, Any]) -> None:
-    print(f"{'':20} {'simulated':>10} {'real':>10} {'real/sim':>9}")
-    data = simulated.as_data()
-    _row("goodput /s", data["goodput"], real["goodput"], GOODPUT_TOLERANCE)
-    for ours, theirs in zip(data["sessions"], real["sessions"], strict=True):
-        _row(f"{ours['session']} p99", ours["p99_ms"], theirs["p99_ms"], P99_TOLERANCE)
-    print(f"send lag of the generator: p99 {real['send_lag_p99_ms']:.1f} ms")
-
-
-def _row(name: str, simulated: float, real: float, tolerance: float) -> None:
-    ratio = real / simulated if simulated else float("nan")
-    verdict = "agrees" if abs(ratio - 1) <= tolerance else f"differs by more than {tolerance:.0%}"
-    print(f"{name:20} {simulated:10.1f} {real:10.1f} {ratio:9.2f}  {verdict}")
 
 
 def _reserve_ms(path: LivePath) -> float:

@@ -17,9 +17,9 @@ from nexus.simulator.simulated_cluster import SimulationSettings
 WARM_UP_US = US_PER_S // 2
 """Arrivals that are not counted: queues are empty when they begin."""
 DURATION_S_MIN, DURATION_S_MAX = 1.0, 60.0
-SLOS_MIN = 20
+SLOS_MIN = 6
 """A run lasts at least this many times the longest SLO."""
-FACTOR_MIN, FACTOR_MAX = 0.05, 1.2
+FACTOR_MIN, FACTOR_MAX = 0.02, 1.2
 """A search is between these shares of the rates given: give it rates near the possible."""
 
 
