@@ -94,7 +94,7 @@ def keep(
 ) -> Allocation:
     """Go on from the previous plan; its backends must still be there."""
     leads = {part.session.name: c.name for c in candidates for part in c.demands[0].parts}
-    previous = [folded(plan, leads) for plan in previous]
+    previous = folded(previous, leads)
     local = [plan for plan in previous if not _is_pooled(plan)]
     settled = {placement.session for plan in local for placement in plan.placements}
     kept, rest = _kept_pools(candidates, devices, rules, previous, settled)

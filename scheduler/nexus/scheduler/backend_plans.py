@@ -1,6 +1,6 @@
 """Nodes in the words of the plan, and plans of sessions batched together read back as one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from nexus.core.names import SessionName
@@ -25,23 +25,38 @@ def as_backend_plan(node: Node, backend: str = "") -> BackendPlan:
     )
 
 
-def folded(plan: BackendPlan, leads: Mapping[SessionName, SessionName]) -> BackendPlan:
-    """The plan as it reads when the sessions that ``leads`` names go under their leads' names."""
-    if not any(placement.session in leads for placement in plan.placements):
-        return plan
+def folded(
+    plans: Iterable[BackendPlan], leads: Mapping[SessionName, SessionName]
+) -> list[BackendPlan]:
+    """The plans as they read when the sessions that ``leads`` names go under their leads' names."""
+    known: dict[int, tuple[Placement, ...]] = {}
+    read = []
+    for plan in plans:
+        # The members of a pool share one tuple of placements.
+        key = id(plan.placements)
+        if key not in known:
+            known[key] = _folded(plan.placements, leads)
+        read.append(replace(plan, placements=known[key]))
+    return read
+
+
+def _folded(
+    placements: tuple[Placement, ...], leads: Mapping[SessionName, SessionName]
+) -> tuple[Placement, ...]:
+    if not any(placement.session in leads for placement in placements):
+        return placements
     first: dict[SessionName, Placement] = {}
     rates: dict[SessionName, float] = {}
-    for placement in plan.placements:
+    for placement in placements:
         name = leads.get(placement.session, placement.session)
         first.setdefault(name, placement)
         rates[name] = rates.get(name, 0.0) + placement.rate
-    placements = (
+    return tuple(
         placement
         if (placement.session, placement.rate) == (name, rates[name])
         else replace(placement, session=name, rate=rates[name])
         for name, placement in first.items()
     )
-    return replace(plan, placements=tuple(placements))
 
 
 def _placements(node: Node, demand: Demand, batch: int) -> Iterator[Placement]:
