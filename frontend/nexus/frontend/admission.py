@@ -49,6 +49,8 @@ class RouteLoad:
     _busy_us: float = 0.0
     _answered_items: float = 0.0
     _measured_cycle_us: int = 0
+    _answered_at_us: int = 0
+    _unseen: bool = False
 
     def expected_us(self, route: Route, items: int, now_us: int) -> int:
         """How long until ``items`` more items would be answered.
@@ -56,6 +58,8 @@ class RouteLoad:
         On a route with nothing under way these are plain batch latencies: an eager backend starts
         at once, and one request must always get through, or nothing would be learnt.
         """
+        if self._unseen:
+            self._see(route)
         cycle_us = self._measured_cycle_us or route.duty_cycle_us
         if self.outstanding == 0:
             if items <= route.batch:
@@ -72,6 +76,8 @@ class RouteLoad:
 
     def sent(self, route: Route, items: int, now_us: int) -> None:
         """Count ``items`` on their way."""
+        if self._unseen:
+            self._see(route)
         if self.outstanding == 0:
             # An idle session may have to let the others of its duty cycle go first ...
             self.next_start_us = now_us + self._pause_us(route)
@@ -82,17 +88,17 @@ class RouteLoad:
 
     def answered(self, route: Route, items: int, now_us: int) -> None:
         """Count ``items`` back: a batch is done, the next starts a cycle after it started."""
-        busy_us = now_us - self._busy_since_us
-        if busy_us > 0:  # Zero between the answers of one batch.
+        if now_us > self._busy_since_us:  # Not between the answers of one batch.
+            busy_us = now_us - self._busy_since_us
             half_life_us = _PACE_HALF_LIFE_CYCLES * route.duty_cycle_us
             kept = 0.5 ** (busy_us / half_life_us) if half_life_us else 0.0
             self._busy_us = self._busy_us * kept + busy_us
             self._answered_items *= kept
             self._busy_since_us = now_us
         self._answered_items += items
-        self._measure(route)
+        self._answered_at_us = now_us
+        self._unseen = True
         self.released(items)
-        self.next_start_us = now_us + self._pause_us(route)
 
     def released(self, items: int) -> None:
         """Count ``items`` as gone without an answer (cancelled, lost, given up)."""
@@ -105,8 +111,8 @@ class RouteLoad:
         Requests missed together count once: only one sent after the last raise can raise again.
         """
         if in_time and self.caution == 1.0:
-            self._eased_at_us = now_us
-        elif in_time:
+            return
+        if in_time:
             faded = 0.5 ** ((now_us - self._eased_at_us) / _CAUTION_HALF_LIFE_US)
             self.caution = max(1.0, 1.0 + (self.caution * _CAUTION_EASE - 1.0) * faded)
             self._eased_at_us = now_us
@@ -119,16 +125,19 @@ class RouteLoad:
         self.caution = 1.0
         self._busy_us = self._answered_items = 0.0
         self._measured_cycle_us = 0
+        self._unseen = False
 
-    def _measure(self, route: Route) -> None:
-        """Reckon how long the backend takes from batch to batch while it is busy with this session.
+    def _see(self, route: Route) -> None:
+        """Take in the last answers: the pace, and when the next batch starts. Once a batch.
 
         The table's duty cycle is the worst case, when all sessions of the backend are as busy as
         planned. Eager backends are faster when they are not, and then take more than planned.
         """
+        self._unseen = False
         if self._answered_items >= _PACE_BATCHES_MIN * route.batch:
             measured_us = self._busy_us / self._answered_items * route.batch
             self._measured_cycle_us = min(route.duty_cycle_us, max(1, int(measured_us)))
+        self.next_start_us = self._answered_at_us + self._pause_us(route)
 
     def _pause_us(self, route: Route) -> int:
         """How long after a batch is done the next of this session starts."""

@@ -17,10 +17,15 @@ class OpenDispatches:
         """Begin with none."""
         self._open: dict[int, SentDispatch] = {}
         self._timeouts: list[tuple[int, int]] = []
+        self._look_us = 0
 
     def open(self, sent: SentDispatch, timeout_us: int) -> None:
         """Wait for its reply until ``timeout_us``."""
         dispatch_id = sent.dispatch.id
+        if not self._open:
+            self._timeouts.clear()
+        if not self._timeouts or timeout_us < self._look_us:
+            self._look_us = timeout_us
         self._open[dispatch_id] = sent
         sent.request.dispatches.append(dispatch_id)
         heapq.heappush(self._timeouts, (timeout_us, dispatch_id))
@@ -41,26 +46,32 @@ class OpenDispatches:
         if sent.promised:
             _learn(sent, outcome, now_us)
         if outcome.reason is None:
-            sent.dispatcher.answered(sent.route, sent.dispatch.items, now_us)
+            sent.answered(now_us)
         else:
-            sent.dispatcher.release(sent.route, sent.dispatch.items)
+            sent.released()
         return sent
 
     def close(self, sent: SentDispatch) -> None:
         """Nobody waits for it any more."""
         del self._open[sent.dispatch.id]
-        sent.dispatcher.release(sent.route, sent.dispatch.items)
+        sent.released()
 
     def next_timeout_us(self) -> int | None:
-        """When the next open dispatch is to be given up."""
-        while self._timeouts and self._timeouts[0][1] not in self._open:
-            heapq.heappop(self._timeouts)
-        return self._timeouts[0][0] if self._timeouts else None
+        """When to look for dispatches to be given up; None when none is open.
+
+        Most are closed long before their time. They are not looked for at every event, so this may
+        be the time of one that is closed by now; it is never later than the next.
+        """
+        return self._look_us if self._open else None
 
     def pop_overdue(self, now_us: int) -> tuple[SentDispatch, Outcome] | None:
         """The next dispatch to be given up at ``now_us``, and its outcome; it is still open."""
-        timeout_us = self.next_timeout_us()
-        if timeout_us is None or timeout_us > now_us:
+        while self._timeouts and self._timeouts[0][1] not in self._open:
+            heapq.heappop(self._timeouts)
+        if not self._timeouts:
+            return None
+        self._look_us = self._timeouts[0][0]
+        if self._look_us > now_us:
             return None
         sent = self._open[heapq.heappop(self._timeouts)[1]]
         outcome = Outcome(
@@ -74,7 +85,7 @@ class OpenDispatches:
 
 def _learn(sent: SentDispatch, outcome: Outcome, now_us: int) -> None:
     """A promise of a local route was kept or missed; other failures teach nothing."""
+    assert sent.share is not None, "pools promise nothing"
     missed = outcome.reason in _MISSED or now_us > sent.dispatch.deadline_us
-    if outcome.ok or missed:
-        load = sent.dispatcher.load(sent.backend)
-        load.learn(in_time=not missed, sent_us=sent.sent_us, now_us=now_us)
+    if missed or outcome.reason is None:
+        sent.share.load.learn(in_time=not missed, sent_us=sent.sent_us, now_us=now_us)

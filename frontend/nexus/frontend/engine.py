@@ -52,6 +52,8 @@ from nexus.frontend.query_run import Call, QueryRun, StageStart
 # The backend (or a pool's owner) did not begin, and another may: repeating repeats no work.
 _ELSEWHERE = (DropReason.NO_ROUTE, DropReason.DRAINING, DropReason.BACKEND_LOST)
 
+_ONE_ITEM = Call("", 0, 1)
+
 
 class FrontendEngine:
     """All decisions of one frontend."""
@@ -277,7 +279,8 @@ class FrontendEngine:
         else:
             request = SessionRequest(request_id, deadline_us, items)
             self._requests[request_id] = request
-            parcel = Parcel(request, dispatcher, Call("", 0, items), deadline_us)
+            call = _ONE_ITEM if items == 1 else Call("", 0, items)
+            parcel = Parcel(request, dispatcher, call, deadline_us)
             unplaced = self._placer.place(parcel, now_us)
             if unplaced is not None:
                 self._answer(request, unplaced.outcome)
@@ -382,7 +385,7 @@ class FrontendEngine:
         sent = self._dispatches.close_replied(dispatch_id, outcome, now_us)
         if sent is None:
             return  # It was cancelled, given up or repeated elsewhere meanwhile.
-        if outcome.reason in _ELSEWHERE:
+        if outcome.reason is not None and outcome.reason in _ELSEWHERE:
             self._repeat_elsewhere(sent, outcome, now_us)
         else:
             self._ended(sent, outcome, now_us)
@@ -429,8 +432,16 @@ class FrontendEngine:
         served_as = sent.dispatch.session
         if served_as != sent.dispatcher.session and outcome.ok:
             outcome = replace(outcome, served_by=variant_of(served_as))
-        part = EndedPart(sent.stage, sent.first_item, sent.dispatch.items, outcome)
-        self._part_ended(sent.request, part, now_us)
+        request, items = sent.request, sent.dispatch.items
+        if (
+            isinstance(request, SessionRequest)
+            and items == request.unanswered
+            and request.outcomes is None
+        ):
+            # Nearly always: it was the only part.
+            self._answer(request, _unless_late(outcome, request, now_us))
+            return
+        self._part_ended(request, EndedPart(sent.stage, sent.first_item, items, outcome), now_us)
 
     def _part_ended(self, request: Request, part: EndedPart, now_us: int) -> None:
         stage, first, items, outcome = part
@@ -440,8 +451,6 @@ class FrontendEngine:
             self._answer_when_finished(request, now_us)
         elif outcome.reason is not None:
             self._answer(request, outcome)
-        elif request.outcomes is None and items == request.unanswered:
-            self._answer(request, _unless_late(outcome, request, now_us))
         else:
             outcomes = request.outcomes = request.outcomes or {}
             outcomes[first] = outcome

@@ -8,9 +8,8 @@ from typing import NamedTuple, TypeAlias
 
 from nexus.core.names import BackendName, StageName
 from nexus.core.request import Dispatch, Outcome
-from nexus.core.routing import Route
 from nexus.frontend.query_run import Call, QueryRun
-from nexus.frontend.session_dispatcher import SessionDispatcher
+from nexus.frontend.session_dispatcher import SessionDispatcher, Share
 
 
 class SessionRequest:
@@ -51,7 +50,7 @@ Request: TypeAlias = SessionRequest | QueryRequest
 class SentDispatch:
     """A dispatch that waits for its reply.
 
-    ``route`` is the local route it took; None: it went to a member of the session's pool.
+    ``share`` is what it took of a local route; None: it went to a member of the session's pool.
     ``promised`` says that the plan itself promised to be in time, so a miss teaches admission;
     ``tries`` counts the backends that had it before.
     """
@@ -62,10 +61,23 @@ class SentDispatch:
     first_item: int
     backend: BackendName
     dispatcher: SessionDispatcher
-    route: Route | None
+    share: Share | None
     sent_us: int
     promised: bool
     tries: int
+
+    def answered(self, now_us: int) -> None:
+        """It came back executed: it is no longer under way, and its route may be learnt from."""
+        items = self.dispatch.items
+        self.dispatcher.in_flight -= items
+        if self.share is not None:
+            self.share.load.answered(self.share.route, items, now_us)
+
+    def released(self) -> None:
+        """It will not be answered, or came back for nothing: it is no longer under way."""
+        self.dispatcher.in_flight -= self.dispatch.items
+        if self.share is not None:
+            self.share.load.released(self.dispatch.items)
 
 
 class Parcel(NamedTuple):

@@ -14,8 +14,9 @@ from nexus.frontend.admission import was_promised
 from nexus.frontend.asks import OpenAsks
 from nexus.frontend.dispatches import OpenDispatches
 from nexus.frontend.in_flight import EndedPart, Parcel, QueryRequest, Request, SentDispatch
-from nexus.frontend.limits import ANSWER_RESERVE_US, ASKS_OPEN_MAX, GRACE_US
+from nexus.frontend.limits import ANSWER_RESERVE_US, ASKS_OPEN_MAX, GRACE_US, IN_FLIGHT_MAX
 from nexus.frontend.query_run import Call
+from nexus.frontend.session_dispatcher import Share
 
 
 class Placer:
@@ -36,8 +37,8 @@ class Placer:
         What one side refuses the other may take. ``avoid`` is a backend that just refused.
         """
         dispatcher, call = parcel.dispatcher, parcel.call
-        full = dispatcher.queue_full(call.items, now_us)
-        if full is not None:
+        if dispatcher.in_flight + call.items > IN_FLIGHT_MAX:
+            full = dispatcher.queue_full(now_us)
             return EndedPart(call.stage, call.first, call.items, full)
         if not dispatcher.goes_to_pool(call.items):
             refused = self.place_locally(parcel, now_us, avoid)
@@ -57,14 +58,13 @@ class Placer:
         if not avoid:
             turn = parcel.dispatcher.take_turn(call.items, left_us, now_us)
             if turn is not None:
-                self._send(parcel, call, turn, now_us)
+                self._send(parcel, call, turn.route, turn, now_us)
                 return None
         shares, refusal = parcel.dispatcher.place(call.items, left_us, now_us, avoid)
         placed = 0
         for share in shares:
-            route = share.route
             part = call if share.items == call.items else _part(call, placed, share.items)
-            self._send(parcel, part, route, now_us)
+            self._send(parcel, part, share.route, share, now_us)
             placed += share.items
         if refusal is None:
             return None
@@ -87,7 +87,7 @@ class Placer:
         pool = parcel.dispatcher.pool
         assert pool is not None
         parcel.dispatcher.in_flight += parcel.call.items
-        self._send(parcel, parcel.call, pool.members[backend], now_us)
+        self._send(parcel, parcel.call, pool.members[backend], None, now_us)
 
     def _place_in_pool(self, parcel: Parcel, now_us: int, avoid: BackendName) -> EndedPart | None:
         dispatcher, call = parcel.dispatcher, parcel.call
@@ -123,6 +123,7 @@ class Placer:
         parcel: Parcel,
         call: Call,
         target: Route | PoolMember,
+        share: Share | None,
         now_us: int,
     ) -> None:
         self._last_id += 1
@@ -134,8 +135,7 @@ class Placer:
             items=call.items,
             regions=call.regions,
         )
-        route = target if isinstance(target, Route) else None
-        promised = route is not None and was_promised(route, deadline_us - now_us)
+        promised = share is not None and was_promised(share.route, deadline_us - now_us)
         sent = SentDispatch(
             dispatch,
             request,
@@ -143,7 +143,7 @@ class Placer:
             call.first,
             target.backend,
             parcel.dispatcher,
-            route,
+            share,
             now_us,
             promised,
             parcel.tries,

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nexus.core.names import BackendName, SessionName
 from nexus.core.request import DropReason, Outcome, dropped
@@ -35,11 +36,11 @@ class DispatchLimits:
         return min(self.most, max(batch, self.least))
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """``items`` items of a request that one route takes in one dispatch."""
+class Share(NamedTuple):
+    """``items`` items that one route takes in one dispatch; ``load`` is what is under way on it."""
 
     route: Route
+    load: RouteLoad
     items: int
 
 
@@ -101,23 +102,19 @@ class SessionDispatcher:
             return False
         return not self._router.reachable or self._split.goes_to_pool(items)
 
-    def load(self, backend: BackendName) -> RouteLoad:
-        """What is under way on one of the routes, present or withdrawn with dispatches open."""
-        return self._loads[backend]
-
     def forget(self, backend: BackendName) -> None:
         """Start anew with a backend that went away: what was learnt of it holds no longer."""
         if backend in self._loads:
             self._loads[backend].unlearn()
 
-    def take_turn(self, items: int, left_us: int, now_us: int) -> Route | None:
-        """The route whose turn it is, if it can take all items in one dispatch and in time.
+    def take_turn(self, items: int, left_us: int, now_us: int) -> Share | None:
+        """What the route whose turn it is takes, if that is all items in one dispatch, in time.
 
         They are counted as under way there. This is ``place`` for nearly every request; None: ask
         that.
         """
         route = self._router.turn()
-        if route is None or items > self.limits.items(route.batch):
+        if route is None or (items > 1 and items > self.limits.items(route.batch)):
             return None
         load = self._loads[route.backend]
         if not can_be_in_time(load.expected_us(route, items, now_us), left_us):
@@ -125,7 +122,7 @@ class SessionDispatcher:
         self._router.spend(route, items)
         load.sent(route, items, now_us)
         self.in_flight += items
-        return route
+        return Share(route, load, items)
 
     def place(
         self, items: int, left_us: int, now_us: int, avoid: BackendName = ""
@@ -139,23 +136,12 @@ class SessionDispatcher:
             route, count = self._next(items, left_us, now_us, avoid)
             if route is None:
                 return shares, self._refusal(items, left_us, now_us)
-            self._loads[route.backend].sent(route, count, now_us)
+            load = self._loads[route.backend]
+            load.sent(route, count, now_us)
             self.in_flight += count
-            shares.append(Share(route, count))
+            shares.append(Share(route, load, count))
             items -= count
         return shares, None
-
-    def release(self, route: Route | None, items: int) -> None:
-        """Items that will not be answered are no longer under way; no route: they were pooled."""
-        if route is not None:
-            self._loads[route.backend].released(items)
-        self.in_flight -= items
-
-    def answered(self, route: Route | None, items: int, now_us: int) -> None:
-        """Items came back executed."""
-        if route is not None:
-            self._loads[route.backend].answered(route, items, now_us)
-        self.in_flight -= items
 
     def expected_us(self, items: int, now_us: int) -> int | None:
         """The least expected time to an answer, over all that can be reached; None without any."""
@@ -174,10 +160,8 @@ class SessionDispatcher:
             return None
         return self._no_route()
 
-    def queue_full(self, items: int, now_us: int) -> Outcome | None:
-        """The refusal when so many more would be too many under way; None when they would not."""
-        if self.in_flight + items <= IN_FLIGHT_MAX:
-            return None
+    def queue_full(self, now_us: int) -> Outcome:
+        """The refusal when more than IN_FLIGHT_MAX items would be under way."""
         expected_us = self.expected_us(1, now_us) or 0
         return Outcome(
             reason=DropReason.QUEUE_FULL,
