@@ -240,6 +240,20 @@ def test_pool_rollout_is_not_stopped_by_a_session_that_loads_nowhere() -> None:
     assert step.sessions[1].infeasible.startswith("s1 failed to load on b0: no such weights")
 
 
+def test_pool_rollout_changes_the_device_type_of_a_pool_without_a_gap() -> None:
+    stage = Stage()
+    stage.aim(*pool_of("p", "s0", "b0", "b1"))
+    stage.settle()
+    stage.aim(*(replace(plan, device="tpu") for plan in pool_of("p", "s0", "b2", "b3")))
+    stage.publish()
+    stage.loaded["b2"] = {"s0"}
+    stage.publish()
+    assert stage.shown("p") == "s0 on b0,b1"
+    stage.loaded["b3"] = {"s0"}
+    stage.publish()
+    assert stage.shown("p") == "s0 on b2,b3"
+
+
 def test_rollout_changes_the_model_of_a_session_without_a_gap() -> None:
     stage = Stage()
     stage.aim(backend("b0", placement("s0", None)), backend("b1", placement("s0", None)))

@@ -211,12 +211,22 @@ class _PoolRollout:
         return tuple(sorted(members, key=lambda member: (member.spare, member.backend)))
 
 
+def _serves(pool: Pool, wanted: Wanted) -> bool:
+    """Whether some member can still serve all sessions of a published pool."""
+    return any(
+        all(is_ready(wanted.live.get(member.backend), s.session) for s in pool.sessions)
+        for member in pool.members
+    )
+
+
 def _rollouts(wanted: Wanted, published: Sequence[Pool]) -> list[_PoolRollout]:
     targets = pool_targets(wanted)
     current = {pool.name: pool for pool in published}
     for name in targets.keys() & current.keys():
         if targets[name].device != current[name].device:
-            del current[name]  # Members are of one type: the old cannot stay beside the new.
+            # Members are of one type: the old ones stay alone until the new ones are there.
+            done = all(wanted.complete(session) for session in targets[name].placements)
+            (current if done or not _serves(current[name], wanted) else targets).pop(name)
     spots = frozenset(
         (place.backend, session) for session, places in wanted.places.items() for place in places
     )
