@@ -95,7 +95,7 @@ def test_simulation_overloaded_refuses_at_the_door_and_keeps_the_rest() -> None:
     assert refused > 1_000
     for name, account in report.accounts.items():
         assert account.good > 0.2 * account.offered, f"{name} starves"
-        assert account.admitted_good_fraction >= 0.98, name
+        assert account.admitted_good_fraction >= 0.97, name
 
 
 def test_simulation_of_a_query_fans_out_and_is_in_time() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from nexus.core.clock import MonotonicClock
-from nexus.core.names import DeviceType, SessionName, stage_session_name
+from nexus.core.names import BackendName, DeviceType, SessionName, stage_session_name
 from nexus.core.session import Session, SessionLoad
 from nexus.core.units import US_PER_S, s_from_us
 from nexus.scheduler.plan_scenario import workload_of
@@ -111,14 +111,18 @@ class Simulation:
         return {name: dict(sorted(total[name].items())) for name in sorted(total)}
 
     def _devices(self) -> list[DeviceUse]:
-        counted_from_us = self.cluster.ledger.counted_from_us
+        """The use of each device, whatever processes it had one after another."""
+        from_us = self.cluster.ledger.counted_from_us
+        busy: dict[BackendName, list[int]] = {}
+        types: dict[BackendName, DeviceType] = {}
+        for name, device in self.cluster.devices():
+            seconds = device.busy_us_by_second(from_us, self.until_us)
+            before = busy.get(name, [0] * len(seconds))
+            busy[name] = [sum(both) for both in zip(before, seconds, strict=True)]
+            types[name] = device.type
         return [
-            DeviceUse(
-                backend=name,
-                device=device.type,
-                busy_us_by_second=device.busy_us_by_second(counted_from_us, self.until_us),
-            )
-            for name, device in self.cluster.devices()
+            DeviceUse(backend=name, device=types[name], busy_us_by_second=tuple(seconds))
+            for name, seconds in busy.items()
         ]
 
 
