@@ -6,7 +6,7 @@ from nexus.core.device import DeviceSpec
 from nexus.core.profile import Profile, linear_profile
 from nexus.core.session import Session, SessionLoad
 from nexus.scheduler.planner import Planned, Workload, make_plan
-from nexus.scheduler.settings import NEXUS
+from nexus.scheduler.settings import NEXUS, PlannerSettings
 from tests.scheduler.planning_cases import assert_node_feasible
 
 
@@ -17,7 +17,10 @@ def profile_of(model: str, device: str, alpha_ms: float, beta_ms: float, mb: int
 
 
 def plan(
-    devices: tuple[DeviceSpec, ...], profiles: list[Profile], *loads: tuple[str, int, float]
+    devices: tuple[DeviceSpec, ...],
+    profiles: list[Profile],
+    *loads: tuple[str, int, float],
+    settings: PlannerSettings = NEXUS,
 ) -> Planned:
     """``loads`` are (model, SLO in ms, rate)."""
     by_key = {(profile.model, profile.device): profile for profile in profiles}
@@ -30,10 +33,11 @@ def plan(
                 for model, slo_ms, rate in loads
             ),
         ),
-        NEXUS,
+        settings,
     )
 
 
+OWN_DEVICES = PlannerSettings(headroom=1.0, pools=None)
 FAST_AND_SLOW = [profile_of("m", "fast", 1, 9), profile_of("m", "slow", 4, 30)]
 
 
@@ -42,6 +46,21 @@ def test_fleet_prefers_the_type_with_the_lower_price_per_throughput() -> None:
     assert plan((fast, slow), FAST_AND_SLOW, ("m", 200, 100)).devices_needed == {"fast": 1}
     dear = DeviceSpec(type="fast", price=20.0)
     assert plan((dear, slow), FAST_AND_SLOW, ("m", 200, 100)).devices_needed == {"slow": 1}
+
+
+def test_fleet_puts_the_last_device_on_a_cheaper_type_that_can_do_the_same() -> None:
+    """Full, a fast device is cheaper per item; for a residue a slow one at half the price does."""
+    devices = (DeviceSpec(type="fast", price=2.0), DeviceSpec(type="slow", price=1.0))
+    assert plan(devices, FAST_AND_SLOW, ("m", 200, 950)).devices_needed == {"fast": 2}
+    freely = plan(devices, FAST_AND_SLOW, ("m", 200, 950), settings=OWN_DEVICES)
+    assert freely.devices_needed == {"fast": 1, "slow": 1}
+    assert freely.unmet == {}
+    for node in freely.nodes:
+        assert_node_feasible(node)
+    taken = (devices[0], DeviceSpec(type="slow", price=1.0, count=0))
+    assert plan(taken, FAST_AND_SLOW, ("m", 200, 950), settings=OWN_DEVICES).devices_needed == {
+        "fast": 2
+    }
 
 
 def test_fleet_spills_to_the_next_type_when_a_count_is_reached() -> None:
@@ -62,7 +81,7 @@ def test_fleet_names_the_reason_on_every_type() -> None:
     devices = (DeviceSpec(type="fast"), DeviceSpec(type="slow"))
     (entry,) = plan(devices, FAST_AND_SLOW, ("m", 10, 10)).infeasible
     assert entry.session == "m@10ms"
-    assert entry.reason == (
+    assert entry.reason.startswith(
         "on fast: l(1) = 10 ms, 2 l(1) > 10 ms; on slow: l(1) = 34 ms, 2 l(1) > 10 ms"
     )
 

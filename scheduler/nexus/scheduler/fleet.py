@@ -8,7 +8,8 @@ dropped silently: admission refuses it by name.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from nexus.core.device import DeviceSpec
@@ -101,7 +102,48 @@ def pack_fleet(
             if None in moved:
                 missing[node.device.type] = missing.get(node.device.type, 0) + 1
         waiting = _summed(waiting)
+    if search and len(types) > 1:
+        nodes = _on_cheaper(nodes, types, by_name, frozenset(map(id, opened)))
     return Fleet(tuple(node for name in types for node in nodes[name]), missing)
+
+
+def _on_cheaper(
+    nodes: Mapping[DeviceType, Sequence[Node]],
+    types: Mapping[DeviceType, DeviceSpec],
+    choices: Mapping[SessionName, Choice],
+    staying: AbstractSet[int],
+) -> dict[DeviceType, list[Node]]:
+    """The nodes on cheaper devices that are left, where one of these can do the same.
+
+    A type's price per throughput is that of a device in full use; the last, half empty device of a
+    type may be dearer than a small one. Nodes whose ids are ``staying`` stay.
+    """
+    by_price = sorted(types.values(), key=lambda device: (device.price, device.type))
+    counts = {name: len(mine) for name, mine in nodes.items()}
+    placed: dict[DeviceType, list[Node]] = {name: [] for name in types}
+    for node in (node for mine in nodes.values() for node in mine):
+        cheaper = (
+            device
+            for device in (by_price if id(node) not in staying else ())
+            if device.price < node.device.price
+            and (device.count is None or counts[device.type] < device.count)
+        )
+        moved = (found for device in cheaper if (found := _on(device, node, choices)) is not None)
+        found = next(moved, node)
+        counts[node.device.type] -= 1
+        counts[found.device.type] += 1
+        placed[found.device.type].append(found)
+    return placed
+
+
+def _on(device: DeviceSpec, node: Node, choices: Mapping[SessionName, Choice]) -> Node | None:
+    """All that a node does on a device of another type, or None."""
+    demands = [
+        other.at_rate(demand.rate)
+        for demand in node.demands
+        if (other := choices[demand.name].on(device.type)) is not None
+    ]
+    return together(tuple(demands), device) if len(demands) == len(node.demands) else None
 
 
 def squeeze(choices: Sequence[Choice], devices: Sequence[DeviceSpec], *, search: bool) -> Fleet:
