@@ -21,6 +21,9 @@ SLOS_MIN = 6
 """A run lasts at least this many times the longest SLO."""
 FACTOR_MIN, FACTOR_MAX = 0.02, 1.2
 """A search is between these shares of the rates given: give it rates near the possible."""
+LADDER = 1.1
+STEPS_DOWN_MAX = 12
+"""Long runs may contradict the short ones by so many fine steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +55,24 @@ class Run:
     goods: tuple[float, ...] = ()
     error: str = ""
 
+    @property
+    def holds(self) -> bool:
+        """Whether every session had what is promised."""
+        return self.requests > 0 and self.worst >= GOOD_FRACTION_MIN
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
     """The largest factor on the rates at which 99 % of every session was in time, at all seeds.
 
     ``goodput`` (requests/s) is the mean of the seeds there. A factor of 0 did not hold anywhere.
+    ``half`` is the good share of the worst session at half the factor: a policy that saves devices
+    may well do worse at a lower load.
     """
 
     factor: float = 0.0
     goodput: float = 0.0
+    half: float = 0.0
     run: Run | None = None
     error: str = ""
 
@@ -93,29 +104,31 @@ def lasting(scenario: Scenario, requests: int) -> Scenario:
 
 
 def _search(case: Case, effort: Effort) -> Capacity:
-    def holds(factor: float, requests: int, seed: int) -> Run | None:
+    def run_at(factor: float, requests: int, seed: int) -> Run:
         scaled = lasting(case.scenario.scaled(factor), requests)
-        run = _as_run(_simulate(replace(case, scenario=scaled), seed))
-        return run if run.requests and run.worst >= GOOD_FRACTION_MIN else None
+        return _as_run(_simulate(replace(case, scenario=scaled), seed))
 
     def holds_briefly(factor: float) -> bool:
-        return holds(factor, effort.short, effort.seeds[0]) is not None
+        return run_at(factor, effort.short, effort.seeds[0]).holds
 
-    def holds_at_all_seeds(factor: float) -> list[Run]:
+    def runs_that_hold(factor: float) -> list[Run]:
         runs: list[Run] = []
         for seed in effort.seeds:
-            run = holds(factor, effort.long, seed)
-            if run is None:
+            run = run_at(factor, effort.long, seed)
+            if not run.holds:
                 return []
             runs.append(run)
         return runs
 
     low, high = narrowed(holds_briefly, FACTOR_MIN, FACTOR_MAX, effort.coarse)
-    factor, runs = _decided(holds_at_all_seeds, math.sqrt(low * high), effort.fine)
+    factor, runs = decided(runs_that_hold, math.sqrt(low * high), effort.fine)
+    if not runs:
+        factor, runs = decided(runs_that_hold, from_above(holds_briefly), effort.fine)
     if not runs:
         return Capacity()
     goodput = sum(run.goodput for run in runs) / len(runs)
-    return Capacity(factor=factor, goodput=goodput, run=runs[0])
+    half = run_at(factor / 2, effort.long, effort.seeds[0]).worst
+    return Capacity(factor=factor, goodput=goodput, half=half, run=runs[0])
 
 
 def narrowed(
@@ -128,18 +141,27 @@ def narrowed(
     return low, high
 
 
-def _decided(
+def from_above(holds: Callable[[float], bool]) -> float:
+    """The highest factor on a coarse ladder that holds, for where it is not monotone."""
+    factor = FACTOR_MAX
+    while factor > FACTOR_MIN and not holds(factor):
+        factor /= LADDER
+    return factor
+
+
+def decided(
     runs_at: Callable[[float], list[Run]], start: float, step: float
 ) -> tuple[float, list[Run]]:
-    """The last factor on a ladder from ``start`` that holds, upwards or downwards."""
+    """The last factor on a ladder from ``start`` that holds, upwards or some way downwards."""
     factor, runs = start, runs_at(start)
     if runs:
         while factor < FACTOR_MAX and (better := runs_at(factor * step)):
             factor, runs = factor * step, better
         return factor, runs
-    while factor > FACTOR_MIN and not runs:
+    for _ in range(STEPS_DOWN_MAX):
         factor /= step
-        runs = runs_at(factor)
+        if runs := runs_at(factor):
+            break
     return factor, runs
 
 

@@ -13,7 +13,9 @@ from benchmarks.evaluation.lab import Lab
 from benchmarks.evaluation.measuring import (
     Case,
     Run,
+    decided,
     find_capacity,
+    from_above,
     lasting,
     narrowed,
     run_case,
@@ -120,3 +122,23 @@ def test_overload_shares_are_relative_to_capacity() -> None:
     runs: Runs = {"default": {1.0: at_capacity, 2.0: at_twice}}
     assert kept_share(runs["default"], 2.0) == 0.95
     assert worst_share(runs["default"], 2.0) == pytest.approx(0.4 / 0.99)
+
+
+def run_that_holds(_factor: float) -> list[Run]:
+    return [Run(requests=1, worst=1.0)]
+
+
+def test_decided_climbs_while_it_holds_and_descends_while_it_does_not() -> None:
+    def below(limit: float, factor: float) -> list[Run]:
+        return run_that_holds(factor) if factor <= limit else []
+
+    up, _ = decided(lambda factor: below(0.8, factor), 0.7, 1.02)
+    down, _ = decided(lambda factor: below(0.8, factor), 0.85, 1.02)
+    assert 0.8 / 1.02 < up <= 0.8
+    assert 0.8 / 1.02 < down <= 0.8
+    assert decided(lambda _factor: [], 0.7, 1.02)[1] == []
+
+
+def test_from_above_finds_what_a_bisection_misses() -> None:
+    found = from_above(lambda factor: 0.5 < factor < 0.6)
+    assert 0.5 < found < 0.6
