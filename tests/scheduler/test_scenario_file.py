@@ -261,7 +261,13 @@ def test_scenario_plan_prints_the_contract() -> None:
     assert plan_json(plan_scenario(scenario, "nexus")) == {
         "devices": {"v100": 1},
         "lower_bound": {"v100": 0.57},
-        "infeasible": [{"session": "r@5ms", "reason": "l(1) = 10 ms, 2 l(1) > 5 ms"}],
+        "infeasible": [
+            {
+                "session": "r@5ms",
+                "reason": "l(1) = 10 ms, 2 l(1) > 5 ms",
+                "hint": "an SLO of 20 ms would do",
+            }
+        ],
         "unmet": {},
         "splits": {},
         "backends": [

@@ -63,10 +63,14 @@ class BackendPlan:
 
 @dataclass(frozen=True, slots=True)
 class Infeasible:
-    """A session that the devices at hand, or any number of them, cannot serve; and why."""
+    """A session that the devices at hand, or any number of them, cannot serve; and why.
+
+    ``hint`` says what would make it feasible, where anything would.
+    """
 
     session: SessionName
     reason: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

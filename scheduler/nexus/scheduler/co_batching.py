@@ -10,7 +10,7 @@ devices.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,29 +25,46 @@ from nexus.scheduler.fleet import Choice
 Kinds: TypeAlias = tuple[tuple[tuple[ModelName, DeviceType], ...], ...]
 """The models and device types of a candidate's demands, in pools and of its own."""
 
+SharedProfile: TypeAlias = Callable[[Demand], Profile | None]
+"""The profile of the batches that a demand shares with other models; None: with none."""
+
 MEMBERS_MAX = 64
 """Sessions of one group: all of them come along wherever the group goes."""
 
 
-def co_batched(
-    candidates: Iterable[Candidate], before: Mapping[SessionName, SessionName] | None = None
-) -> list[Candidate]:
-    """The candidates, those of one model joined where that saves device time.
+def of_no_prefix(_: Demand) -> None:
+    """No model shares its batches with another."""
 
-    ``before`` names the group of each session that is batched with others already (groups_of).
-    Sessions that ask for a number of replicas are left alone: a group has one for all.
+
+def co_batched(
+    candidates: Iterable[Candidate],
+    before: Mapping[SessionName, SessionName] | None = None,
+    shared: SharedProfile = of_no_prefix,
+    *,
+    alike: bool = True,
+) -> list[Candidate]:
+    """The candidates, joined where that saves device time.
+
+    Those with one ``shared`` profile can be, and if ``alike`` those of one model. ``before`` names
+    the group of each session that is batched with others already (groups_of). Sessions that ask for
+    a number of replicas are left alone: a group has one for all.
     """
-    alike: dict[Kinds, list[tuple[Candidate, Choice]]] = {}
+    groups: dict[Kinds, list[tuple[Candidate, Choice]]] = {}
     joined: list[Candidate] = []
     for candidate in candidates:
-        session = candidate.demands[0].session
-        if candidate.own is None or session.replicas_min > 1 or session.replicas_max:
+        session, own = candidate.demands[0].session, candidate.own
+        if (
+            own is None
+            or session.replicas_min > 1
+            or session.replicas_max
+            or (not alike and not any(map(shared, own.demands)))
+        ):
             joined.append(candidate)
         else:
-            kinds = (_kinds(candidate.demands), _kinds(candidate.own.demands))
-            alike.setdefault(kinds, []).append((candidate, candidate.own))
-    for members in alike.values():
-        joined += _joined(members, before or {})
+            kinds = (_kinds(candidate.demands, shared), _kinds(own.demands, shared))
+            groups.setdefault(kinds, []).append((candidate, own))
+    for members in groups.values():
+        joined += _joined(members, before or {}, shared)
     return joined
 
 
@@ -113,9 +130,11 @@ class _Group:
 
 
 def _joined(
-    alike: Iterable[tuple[Candidate, Choice]], before: Mapping[SessionName, SessionName]
+    alike: Iterable[tuple[Candidate, Choice]],
+    before: Mapping[SessionName, SessionName],
+    shared: SharedProfile,
 ) -> list[Candidate]:
-    """Groups of candidates that are all of one model.
+    """Groups of candidates that can all share batches.
 
     Each newcomer, from the tightest on, joins the last group that is tighter, or begins one.
     """
@@ -126,47 +145,62 @@ def _joined(
             together_before.setdefault(before[candidate.name], []).append((candidate, own))
         else:
             newcomers.append(_Group((candidate,), own))
-    groups = sorted(map(_group, together_before.values()), key=lambda group: group.order)
+    groups: list[_Group] = []
+    for members in together_before.values():
+        group = _group(members, shared)
+        if group is None:
+            newcomers += (_Group((candidate,), own) for candidate, own in members)
+        else:
+            groups.append(group)
+    groups.sort(key=lambda group: group.order)
     for newcomer in sorted(newcomers, key=lambda group: group.order):
         place = bisect_right(groups, newcomer.order, key=lambda group: group.order)
-        joined = _worth_joining(groups[place - 1].own, newcomer.own) if place else None
+        joined = _worth_joining(groups[place - 1].own, newcomer.own, shared) if place else None
         if joined is not None:
-            members = groups[place - 1].members + newcomer.members
-            groups[place - 1] = _Group(members, joined)
+            groups[place - 1] = _Group(groups[place - 1].members + newcomer.members, joined)
         else:
             groups.insert(place, newcomer)
     return [
-        group.members[0] if len(group.members) == 1 else _as_one(group.members) for group in groups
+        group.members[0] if len(group.members) == 1 else _as_one(group.members, shared)
+        for group in groups
     ]
 
 
-def _group(members: Sequence[tuple[Candidate, Choice]]) -> _Group:
+def _group(members: Sequence[tuple[Candidate, Choice]], shared: SharedProfile) -> _Group | None:
+    """The members as one; None where together they cannot be in time (any more)."""
     ordered = sorted(members, key=lambda entry: (entry[1].demands[0].budget_us, entry[0].name))
-    demands = zip(*(own.demands for _, own in ordered), strict=True)
-    own = Choice(tuple(map(together, demands))) if len(ordered) > 1 else ordered[0][1]
+    own = ordered[0][1]
+    if len(ordered) > 1:
+        own = Choice(_all_together([own.demands for _, own in ordered], shared))
+    if not all(demand.batch for demand in own.demands):
+        return None
     return _Group(tuple(candidate for candidate, _ in ordered), own)
 
 
-def _worth_joining(group: Choice, newcomer: Choice) -> Choice | None:
+def _worth_joining(group: Choice, newcomer: Choice, shared: SharedProfile) -> Choice | None:
     """The group with one more, if that occupies no more than the two apart."""
-    demands = tuple(map(_pair, group.demands, newcomer.demands))
-    if len(demands[0].parts) > MEMBERS_MAX:
+    demands = _all_together((group.demands, newcomer.demands), shared)
+    if len(demands[0].parts) > MEMBERS_MAX or not all(demand.batch for demand in demands):
         return None
     apart = occupied(group.demands[0]) + occupied(newcomer.demands[0])
     return Choice(demands) if occupied(demands[0]) <= apart else None
 
 
-def _as_one(members: Sequence[Candidate]) -> Candidate:
+def _as_one(members: Sequence[Candidate], shared: SharedProfile) -> Candidate:
     own = [member.own.demands for member in members if member.own is not None]
-    return Candidate(
-        tuple(together(alike) for alike in zip(*(m.demands for m in members), strict=True)),
-        Choice(tuple(together(alike) for alike in zip(*own, strict=True))),
+    pooled = [member.demands for member in members]
+    return Candidate(_all_together(pooled, shared), Choice(_all_together(own, shared)))
+
+
+def _all_together(
+    members: Sequence[tuple[Demand, ...]], shared: SharedProfile
+) -> tuple[Demand, ...]:
+    return tuple(together(alike, shared(alike[0])) for alike in zip(*members, strict=True))
+
+
+def _kinds(
+    demands: Sequence[Demand], shared: SharedProfile
+) -> tuple[tuple[ModelName, DeviceType], ...]:
+    return tuple(
+        ((shared(demand) or demand.profile).model, demand.profile.device) for demand in demands
     )
-
-
-def _pair(one: Demand, other: Demand) -> Demand:
-    return together((one, other))
-
-
-def _kinds(demands: Sequence[Demand]) -> tuple[tuple[ModelName, DeviceType], ...]:
-    return tuple((demand.profile.model, demand.profile.device) for demand in demands)

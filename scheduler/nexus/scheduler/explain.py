@@ -97,7 +97,10 @@ def _refusals(result: ScenarioPlan) -> Iterator[str]:
     if plan.infeasible:
         yield ""
         yield "cannot be served by any number of devices:"
-        yield from (f"  {entry.session}: {entry.reason}" for entry in plan.infeasible)
+        yield from (
+            f"  {entry.session}: {entry.reason}" + (f" ({entry.hint})" if entry.hint else "")
+            for entry in plan.infeasible
+        )
 
 
 def _counted(backends: Iterable[BackendPlan]) -> Iterator[tuple[int, BackendPlan]]:

@@ -5,8 +5,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from nexus.core.device import DeviceSpec
 from nexus.core.names import (
     DeviceType,
     ModelName,
@@ -16,53 +16,34 @@ from nexus.core.names import (
     stage_session_name,
 )
 from nexus.core.plan import BackendPlan, Infeasible
-from nexus.core.profile import Profile
 from nexus.core.query import Query
 from nexus.core.session import Session, SessionLoad
 from nexus.scheduler.allocation import Allocation, Rules, allocate, keep, squeezed
 from nexus.scheduler.candidate import Candidate
-from nexus.scheduler.co_batching import co_batched, groups_of
+from nexus.scheduler.candidates import (
+    CandidateRules,
+    batched_together,
+    candidates_of,
+    no_profile_reason,
+)
+from nexus.scheduler.co_batching import groups_of
 from nexus.scheduler.crowding import crowd
-from nexus.scheduler.demand import Demand, infeasible_reason, make_demand
-from nexus.scheduler.fleet import Choice, covered_sessions, replicas_reason
-from nexus.scheduler.packing import Node, memory_fits
-from nexus.scheduler.pool_size import PoolRules, load_of
+from nexus.scheduler.fleet import covered_sessions, replicas_reason
+from nexus.scheduler.packing import Node
+from nexus.scheduler.pool_size import PoolRules
 from nexus.scheduler.pooling import PlannedPool
 from nexus.scheduler.settings import DEFAULT_HEADROOM, PlannerSettings
 from nexus.scheduler.slack import with_slack_spent
 from nexus.scheduler.split import Split, split_query
 from nexus.scheduler.stage_cost import StageOption
 from nexus.scheduler.stage_rates import stage_rates
+from nexus.scheduler.workload import ProfileOf, QueryLoad, Workload
 
-ProfileOf = Callable[[ModelName, DeviceType], Profile | None]
+__all__ = ["Planned", "ProfileOf", "QueryLoad", "Workload", "lower_bound", "make_plan"]
+
 Splits = Mapping[QueryName, Mapping[StageName, int]]
 Choose = Callable[[Allocation, Callable[[], Allocation]], Allocation]
 """(what goes on from the previous plan, how to plan afresh) -> the one to take."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueryLoad:
-    """A query, its frames per second, and the fan-outs measured so far."""
-
-    query: Query
-    rate: float
-    fan_outs: Mapping[StageName, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
-    """What must be served, and with what. ``batch_caps`` are the models' own limits.
-
-    ``profile`` may be corrected by measurements; where that makes an SLO impossible, ``offline``,
-    the profile as declared, has the last word: noise must not close a session.
-    """
-
-    devices: tuple[DeviceSpec, ...]
-    profile: ProfileOf
-    offline: ProfileOf | None = None
-    sessions: tuple[SessionLoad, ...] = ()
-    queries: tuple[QueryLoad, ...] = ()
-    batch_caps: Mapping[ModelName, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,28 +83,24 @@ def make_plan(
     force, of backends that are still there: ``choose`` says whether to go on from it.
     """
     loads, infeasible, budgets = _all_loads(workload, settings, splits or {})
-    candidates: list[Candidate] = []
     rules = _rules(settings)
-    for load in loads:
-        candidate = _candidate(load, workload, settings, rules.pools)
-        if isinstance(candidate, Infeasible):
-            infeasible.append(candidate)
-        else:
-            candidates.append(candidate)
-    batched = co_batched if settings.co_batching else _apart
+    asked = CandidateRules(workload, settings, rules.pools)
+    candidates, refused = candidates_of(loads, asked)
+    infeasible += refused
+    batched = partial(batched_together, candidates, asked)
 
     def fresh() -> Allocation:
-        return allocate(batched(candidates, {}), workload.devices, rules, previous)
+        return allocate(batched({}), workload.devices, rules, previous)
 
     if choose is not None and previous:
-        going_on = batched(candidates, groups_of(previous))
+        going_on = batched(groups_of(previous))
         allocation = choose(keep(going_on, workload.devices, rules, previous), fresh)
     else:
         allocation = fresh()
     why = allocation.why
     missing = dict(allocation.missing)
     if missing:
-        candidates = batched(candidates, groups_of(previous))
+        candidates = batched(groups_of(previous))
         allocation = squeezed(candidates, workload.devices, rules, previous)
     own = allocation.own
     if settings.spend_slack:
@@ -133,8 +110,8 @@ def make_plan(
         own = crowd(own, [c.own for c in candidates if c.own and c.name not in placed])
     nodes = (*(node for pool in allocation.pools for node in pool.nodes()), *own)
     placed = covered_sessions(nodes)
-    refused = {entry.session for entry in infeasible}
-    served = tuple(load for load in loads if load.session.name not in refused)
+    beyond_help = {entry.session for entry in infeasible}
+    served = tuple(load for load in loads if load.session.name not in beyond_help)
     return Planned(
         loads=served,
         nodes=nodes,
@@ -148,10 +125,6 @@ def make_plan(
         replanning=why,
         unmet_reasons=_unmet_reasons(candidates, placed),
     )
-
-
-def _apart(candidates: list[Candidate], _: Mapping[SessionName, SessionName]) -> list[Candidate]:
-    return candidates
 
 
 def lower_bound(loads: Sequence[SessionLoad], workload: Workload) -> dict[DeviceType, float]:
@@ -243,79 +216,11 @@ def _rules(settings: PlannerSettings) -> Rules:
     caution = (1 - settings.headroom) / (1 - DEFAULT_HEADROOM)
     return Rules(
         headroom=settings.headroom,
-        search=settings.search_duty_cycle,
+        search=settings.search_packings,
         pools=PoolRules(settings.pools, settings.ask_us, caution)
         if settings.pools is not None
         else None,
     )
-
-
-def _candidate(
-    load: SessionLoad, workload: Workload, settings: PlannerSettings, rules: PoolRules | None
-) -> Candidate | Infeasible:
-    """What each device type can do for the session, alone or in a pool."""
-    session = load.session
-    rate = max(load.rate, settings.rate_min)
-    own, pooled, reasons = [], [], []
-    for device in workload.devices:
-        demand, reason = _demand(session, rate, device, workload, settings)
-        if demand is None:
-            continue
-        if not reason:
-            own.append((device.price / demand.throughput, device.type, demand))
-        busy = (
-            load_of(demand, rules) if rules is not None and memory_fits((demand,), device) else None
-        )
-        if busy is not None:
-            pooled.append((device.price * busy, device.type, demand))
-        if reason and busy is None:
-            reasons.append((device.type, reason))
-    if own or pooled:
-        headroom_rate = rate / settings.headroom
-        choices = tuple(d.at_rate(headroom_rate) for *_, d in sorted(own, key=lambda d: d[:2]))
-        ordered = tuple(demand for *_, demand in sorted(pooled, key=lambda d: d[:2]))
-        return Candidate(
-            ordered or tuple(d for *_, d in sorted(own, key=lambda d: d[:2])),
-            Choice(choices) if choices else None,
-        )
-    if len(reasons) > 1:
-        return Infeasible(session.name, "; ".join(f"on {name}: {text}" for name, text in reasons))
-    text = reasons[0][1] if reasons else no_profile_reason(session.model, workload.devices)
-    return Infeasible(session.name, text)
-
-
-def _demand(
-    session: Session,
-    rate: float,
-    device: DeviceSpec,
-    workload: Workload,
-    settings: PlannerSettings,
-) -> tuple[Demand | None, str]:
-    """The demand on a device type and why it is infeasible there, if so; None: no profile."""
-    demand, reason = None, ""
-    for source in (workload.profile, workload.offline):
-        profile = source(session.model, device.type) if source is not None else None
-        if profile is None:
-            continue
-        demand = make_demand(
-            session,
-            rate,
-            profile,
-            batch_cap=workload.batch_caps.get(session.model, profile.max_batch),
-            network_us=settings.network_us,
-        )
-        reason = infeasible_reason(demand, device)
-        if not reason:
-            break
-    return demand, reason
-
-
-def no_profile_reason(model: ModelName, devices: Sequence[DeviceSpec]) -> str:
-    """What to do about a model that was never measured on any device there is."""
-    if not devices:
-        return "there are no devices"
-    names = ", ".join(device.type for device in devices)
-    return f"no profile for model {model} on device {names}: run `nexus profile {model}`"
 
 
 def _unmet(

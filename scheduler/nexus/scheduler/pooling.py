@@ -2,9 +2,9 @@
 
 Sessions go together whose SLOs and batch latencies are of similar size, because a running batch
 blocks a tight one. They are walked in that order and cut into groups of up to ``devices_max``
-devices where the fewest are wasted on rounding; a session that alone fills half of that gets a pool
+devices where the fewest are wasted on rounding; a session that alone fills much of that gets a pool
 to itself, and small ones move into the room it leaves. A pool stays only where the same sessions
-would need more devices of their own (price and type are the same, so devices are what counts).
+would need as many devices of their own: at equal cost it serves bursts that they drop.
 """
 
 import math
@@ -146,7 +146,7 @@ def is_worth_it(fit: PoolFit, device: DeviceSpec, headroom: float, *, search: bo
     """
     if sum(demand.rate / demand.throughput for demand in fit.demands) >= fit.size * headroom:
         return True
-    return own_devices(fit.demands, device, headroom, search=search) > fit.size
+    return own_devices(fit.demands, device, headroom, search=search) >= fit.size
 
 
 def own_devices(

@@ -46,7 +46,7 @@ def why_pooled(pool: PlannedPool, settings: PlannerSettings) -> str:
     if tight:
         return f"2 l(b) is too long for {', '.join(tight)}, staggered batches are not"
     own = own_devices(
-        pool.fit.demands, pool.device, settings.headroom, search=settings.search_duty_cycle
+        pool.fit.demands, pool.device, settings.headroom, search=settings.search_packings
     )
     return f"apart they would take {own}"
 

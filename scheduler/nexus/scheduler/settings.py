@@ -111,8 +111,10 @@ class PlannerSettings:
     ``headroom`` is the share of a device's planned capacity that the expected rate may use; the
     rest absorbs the variance of arrivals. ``network_us`` is the way there and back, taken off every
     SLO. ``rate_min`` (items/s) is planned for a session that nobody calls yet, so that its first
-    request finds a route. ``search_duty_cycle`` lets a merge choose its duty cycle freely;
-    ``co_batching`` lets sessions of one model share batches;
+    request finds a route. ``search_packings`` packs in more than one order and divides
+    sessions where that saves a device (packing.py);
+    ``co_batching`` lets sessions of one model share batches, ``prefix_groups`` those of models that
+    share a prefix;
     ``spend_slack`` enlarges batches where a cycle has time left (slack.py). ``pools`` None plans
     none; ``ask_us`` is what asking the owner of a pool takes besides, there and back. ``tuner``
     None does nothing between epochs. With ``degrade`` sessions may be served by their variants.
@@ -121,8 +123,9 @@ class PlannerSettings:
     headroom: float = DEFAULT_HEADROOM
     network_us: int = 0
     rate_min: float = 0.1
-    search_duty_cycle: bool = True
+    search_packings: bool = True
     co_batching: bool = True
+    prefix_groups: bool = True
     spend_slack: bool = True
     split: SplitSettings = field(default_factory=SplitSettings)
     pools: PoolSettings | None = field(default_factory=PoolSettings)
@@ -189,8 +192,9 @@ class EpochSettings:
 DEFAULT = PlannerSettings()
 NEXUS = PlannerSettings(
     headroom=1.0,
-    search_duty_cycle=False,
+    search_packings=False,
     co_batching=False,
+    prefix_groups=False,
     spend_slack=False,
     split=SplitSettings(cost=StageCost.SATURATED),
     pools=None,
@@ -202,6 +206,7 @@ POLICIES = {
     "default-without-pools": replace(DEFAULT, pools=None),
     "default-without-groups": replace(DEFAULT, pools=PoolSettings(shared=False)),
     "default-without-co-batching": replace(DEFAULT, co_batching=False),
+    "default-without-prefix": replace(DEFAULT, prefix_groups=False),
     "default-without-tuner": replace(DEFAULT, tuner=None),
     "default-without-degradation": replace(DEFAULT, degrade=False),
     "nexus": NEXUS,
