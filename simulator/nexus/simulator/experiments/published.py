@@ -61,6 +61,7 @@ def linear_model(
     device: DeviceType = V100,
     memory_mb: float = 0.0,
     preprocess_ms: float = 0.0,
+    batch_max: int = BATCH_MAX,
 ) -> ScenarioModel:
     """A model with l(b) = alpha b + beta on one device type."""
     alpha_ms, beta_ms = alpha_beta_ms
@@ -69,7 +70,7 @@ def linear_model(
         device,
         alpha_ms * US_PER_MS,
         beta_ms * US_PER_MS,
-        BATCH_MAX,
+        batch_max,
         memory_bytes=round(memory_mb * BYTES_PER_MB),
     )
     return model_of(profile, preprocess_ms=preprocess_ms)
