@@ -4,20 +4,18 @@ The same functions as in the tests of the paper's claims, here with their figure
 """
 
 import math
-import random
 
 from benchmarks.evaluation.lab import Lab
 from benchmarks.evaluation.section import Picture, Promise, Section, Table
-from nexus.core.device import DeviceSpec
+from benchmarks.planning import optimality
 from nexus.core.units import ms_from_us
 from nexus.drawing.axis import Axis
 from nexus.drawing.line_chart import LineChart, Series
-from nexus.scheduler.packing import pack_device, pack_residues
+from nexus.scheduler.packing import pack_residues
 from nexus.scheduler.split import split_query
 from nexus.scheduler.stage_rates import stage_rates
 from tests.scheduler import test_paper_packing as packing
 from tests.scheduler import test_paper_split as splits
-from tests.scheduler.planning_cases import fewest_devices, random_residues
 from tests.test_paper_early_drop import (
     LAZY_SIMULATED,
     PAPER_EARLY,
@@ -30,6 +28,7 @@ from tests.test_paper_early_drop import (
 
 PROBLEMS, PROBLEMS_QUICK = 150, 20
 RESIDUES = 9
+"""Of ``optimality``."""
 EXCESS_MAX, OPTIMAL_MIN = 0.02, 0.90
 BEST_SPLITS = {0.1: ((60, 40), 272.7), 1: ((50, 50), 153.8), 10: ((40, 60), 40.0)}
 """Fan-out: the best split of 100 ms and its throughput (figures 3 and 4)."""
@@ -43,7 +42,8 @@ SEEN = (
 def acceptance(lab: Lab) -> Section:
     """All four, with a plot of the drop policies."""
     thorough = lab.effort.thorough
-    excess, optimal = optimality(PROBLEMS if thorough else PROBLEMS_QUICK)
+    problems = PROBLEMS if thorough else PROBLEMS_QUICK
+    excess, optimal = optimality(problems, search=False, divide=False)
     alphas = tuple(PAPER_EARLY) if thorough else (1.0, 1.8)
     curves = {
         alpha: (highest_rate(early, table_of(alpha)), highest_rate(lazy, table_of(alpha)))
@@ -54,24 +54,12 @@ def acceptance(lab: Lab) -> Section:
         title="The paper's worked examples",
         about=ABOUT,
         seen=(SEEN,),
-        run=f"packing against an exact solver on {PROBLEMS if thorough else PROBLEMS_QUICK} random "
+        run=f"packing against an exact solver on {problems} random "
         f"sets of {RESIDUES} sessions; drop policies on 12,000 Poisson arrivals each",
         promises=(_packing(), _splits(), *_optimality(excess, optimal), *_drops(curves)),
         tables=(_table(curves),),
         pictures=(_picture(curves),),
     )
-
-
-def optimality(problems: int) -> tuple[float, float]:
-    """Excess of the paper's merge over the fewest devices, and how often it finds them."""
-    rng = random.Random(1)  # noqa: S311 - reproducible
-    found = best = optimal = 0
-    for _ in range(problems):
-        residues = random_residues(rng, RESIDUES)
-        devices = len(pack_device(residues, DeviceSpec(type="gpu"), search=False))
-        fewest = fewest_devices(residues)
-        found, best, optimal = found + devices, best + fewest, optimal + (devices == fewest)
-    return found / best - 1, optimal / problems
 
 
 def _packing() -> Promise:

@@ -30,6 +30,7 @@ NOTE_PITCH = 19
 PITCHES = {16: Pitch(38, 6, 12), 40: Pitch(25, 4, 11), 90: Pitch(16, 3, 9)}
 """How tall rows are, by how many there are at most."""
 PITCH_SMALLEST = Pitch(10, 2, 7)
+POOL_ORDER = "pool: batches start when they are due, in any order"
 
 
 def plan_svg(plan: Plan, title: str = "Plan") -> str:
@@ -98,6 +99,8 @@ def _section(section: Section, pitch: Pitch, colours: Mapping[SessionName, str])
 def _legend(sections: Sequence[Section]) -> Iterator[str]:
     """What the marks mean that are not written out; those that do not occur are left out."""
     yield svg.line((0, 0), (ROW_WIDTH, 0), class_="rule")
+    if any(section.pool for section in sections):
+        yield svg.text(ROW_WIDTH, 24, POOL_ORDER, font_size=11.5, text_anchor="end", class_="soft")
     x = 0.0
     for mark, meaning in _legend_entries(sections):
         yield svg.moved(x, 14, mark)
