@@ -185,7 +185,7 @@ def plan_twice(settings: PlannerSettings, count: int) -> tuple[float, float, int
                 fresh,
                 lambda taken: place(taken.nodes, loaded).movement_us,
                 EpochSettings().epoch_us,
-                search=settings.search_duty_cycle,
+                search=settings.search_packings,
             )
 
         again = make_plan(drifted, settings, previous=before, choose=choose)

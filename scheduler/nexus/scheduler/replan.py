@@ -22,6 +22,7 @@ from nexus.scheduler.measured_profiles import MeasuredProfiles
 from nexus.scheduler.membership import device_specs
 from nexus.scheduler.placement import hosts_of, place
 from nexus.scheduler.planner import Choose, Planned, Workload, make_plan
+from nexus.scheduler.prefix_groups import PREFIX_PARAMETER
 from nexus.scheduler.rollout import Target
 from nexus.scheduler.settings import PlannerSettings
 from nexus.scheduler.spares import spare_plans
@@ -73,6 +74,11 @@ class Situation:
             sessions=self.expectation.sessions,
             queries=self.expectation.queries,
             batch_caps=self.profiles.batch_caps,
+            prefix_groups={
+                model.name: group
+                for model in self.catalogue.models
+                if (group := model.parameters.get(PREFIX_PARAMETER)) is not None
+            },
         )
 
 
@@ -91,7 +97,7 @@ def replanned(
         return place(allocation.nodes, hosts).movement_us
 
     def choose(kept: Allocation, fresh: Callable[[], Allocation]) -> Allocation:
-        return cheaper(kept, fresh, movement_us, epoch_us, search=settings.search_duty_cycle)
+        return cheaper(kept, fresh, movement_us, epoch_us, search=settings.search_packings)
 
     rungs = rungs_of(situation.counted, situation.catalogue.sessions)
     planned = _with_ladder(situation, settings, choose, partial(plan_with_ladder, rungs=rungs))
