@@ -67,8 +67,9 @@ def test_published_numbers_of_one_session_in_full(
 @pytest.mark.full
 @pytest.mark.parametrize("case", EIGHT)
 def test_published_numbers_of_an_eager_queue(case: tuple[str, int, float]) -> None:
-    """Its bad fraction grows so slowly with the rate that chance moves the highest by a tenth."""
-    assert_highest_rate(single_session(*case), "central-eager", PAPER[case][1], tolerance=0.12)
+    """Bad grows so slowly with the rate that chance moves the highest by a tenth: look at bad."""
+    bad = bad_at(single_session(*case), "central-eager", PAPER[case][1])
+    assert BAD_MAX / 3 <= bad <= BAD_MAX * 3
 
 
 @pytest.mark.parametrize("case", EIGHT[:1])
