@@ -50,12 +50,16 @@ def plan_scenario(scenario: Scenario, policy_name: str | None = None) -> Scenari
 def workload_of(scenario: Scenario) -> Workload:
     """The scenario as the planner sees it: expected rates, declared fan-outs."""
     profiles = {
-        (model.name, device): profile
-        for model in scenario.models
-        for device, profile in model.profiles.items()
+        (profile.model, profile.device): profile
+        for profile in (*scenario.prefix_profiles(), *scenario.model_profiles())
     }
+    present = {device.type for device in scenario.devices}
     return Workload(
         devices=scenario.devices,
+        prefix_groups={
+            model.name: model.prefix.group for model in scenario.models if model.prefix is not None
+        },
+        absent_types=tuple(sorted({device for _, device in profiles} - present)),
         profile=lambda model, device: profiles.get((model, device)),
         sessions=tuple(SessionLoad(entry.session, entry.rate) for entry in scenario.sessions),
         queries=tuple(QueryLoad(query=entry.query, rate=entry.rate) for entry in scenario.queries),

@@ -17,6 +17,7 @@ from nexus.core.query import Per, Query
 from nexus.core.session import Session
 from nexus.core.tensor import DataType, TensorSpec
 from nexus.core.units import US_PER_S
+from nexus.scheduler.prefix_groups import PREFIX_PARAMETER, PrefixMember, group_profiles
 from nexus.scheduler.settings import EpochSettings, PlannerSettings
 
 RETRANSMIT_US = 200_000
@@ -87,11 +88,16 @@ class FanOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioModel:
-    """A model by its profiles; ``max_batch`` caps its batches on every device."""
+    """A model by its profiles; ``max_batch`` caps its batches on every device.
+
+    ``prefix`` says whose first layers it shares. A model of the group's name, if there is one,
+    has the profile of the group's batches; else it is worked out (prefix_groups.py).
+    """
 
     name: ModelName
     profiles: Mapping[DeviceType, Profile]
     max_batch: int
+    prefix: PrefixMember | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,9 +200,24 @@ class Scenario:
             models=tuple(_emulated(model, queries) for model in self.models),
             sessions=tuple(entry.session for entry in self.sessions),
             queries=queries,
-            profiles=tuple(profile for model in self.models for profile in model.profiles.values()),
+            profiles=(*self.model_profiles(), *self.prefix_profiles()),
             version=1,
         )
+
+    def model_profiles(self) -> tuple[Profile, ...]:
+        """Every model on every device type that it has a profile of."""
+        return tuple(profile for model in self.models for profile in model.profiles.values())
+
+    def prefix_profiles(self) -> tuple[Profile, ...]:
+        """The profiles of prefix groups that are described, and not declared as models."""
+        declared = {model.name for model in self.models}
+        described = group_profiles(
+            (model.prefix, profile)
+            for model in self.models
+            if model.prefix is not None and model.prefix.group not in declared
+            for profile in model.profiles.values()
+        )
+        return tuple(described.values())
 
     def scaled(self, factor: float) -> "Scenario":
         """The same scenario with every rate, declared and offered, times ``factor``."""
@@ -212,6 +233,7 @@ class Scenario:
             base,
             headroom=base.headroom if self.headroom is None else self.headroom,
             network_us=2 * self.network.reserve_us,
+            ask_us=2 * self.network.reserve_us if self.frontends > 1 else 0,
         )
 
 
@@ -245,11 +267,14 @@ def _emulated(model: ScenarioModel, queries: Iterable[Query]) -> Model:
         for label in child.each
     }
     found = ",".join(f"{label}:{mean:g}" for label, mean in means.items())
+    parameters = {"emulated_findings": found} if found else {}
+    if model.prefix is not None:
+        parameters[PREFIX_PARAMETER] = model.prefix.group
     return Model(
         name=model.name,
         engine=EngineKind.EMULATED,
         max_batch=model.max_batch,
         inputs=(TensorSpec("x", DataType.FP32, (-1, 4)),),
         outputs=(TensorSpec("y", DataType.FP32, (-1, 4)),),
-        parameters={"emulated_findings": found} if found else {},
+        parameters=parameters,
     )

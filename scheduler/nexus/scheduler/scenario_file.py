@@ -19,6 +19,7 @@ from nexus.core.units import BYTES_PER_MB, US_PER_S, ms_from_us, us_from_ms, us_
 from nexus.scheduler.arrivals_document import read_arrivals
 from nexus.scheduler.fault_document import read_faults
 from nexus.scheduler.located_yaml import YamlValue, parse_yaml
+from nexus.scheduler.prefix_groups import PrefixMember
 from nexus.scheduler.profile_document import read_latencies
 from nexus.scheduler.query_document import read_stages
 from nexus.scheduler.scenario import (
@@ -150,7 +151,8 @@ class _Reader:
         )
 
     def _model(self, value: YamlValue) -> ScenarioModel:
-        fields = value.fields(("name", "profiles", "max_batch"), required=("name", "profiles"))
+        keys = ("name", "profiles", "max_batch", "prefix")
+        fields = value.fields(keys, required=("name", "profiles"))
         name = fields["name"].text()
         profiles = {
             device: self._profile(entry, name, device)
@@ -159,7 +161,10 @@ class _Reader:
         largest = max((profile.max_batch for profile in profiles.values()), default=1)
         cap = fields["max_batch"].integer(low=1, high=BATCH_LIMIT) if "max_batch" in fields else 0
         return ScenarioModel(
-            name=name, profiles=profiles, max_batch=cap or min(largest, BATCH_LIMIT)
+            name=name,
+            profiles=profiles,
+            max_batch=cap or min(largest, BATCH_LIMIT),
+            prefix=_prefix(fields["prefix"]) if "prefix" in fields else None,
         )
 
     def _profile(self, value: YamlValue, model: str, device: str) -> Profile:
@@ -206,6 +211,17 @@ def _behaviours(values: Iterable[YamlValue]) -> dict[str, DeviceBehaviour]:
                 else default.load_us,
             )
     return behaviours
+
+
+def _prefix(value: YamlValue) -> PrefixMember:
+    keys = ("group", "suffix_ms", "suffix_memory_mb")
+    fields = value.fields(keys, required=("group",))
+    suffix_mb = fields["suffix_memory_mb"].number() if "suffix_memory_mb" in fields else 0.0
+    return PrefixMember(
+        group=fields["group"].text(),
+        suffix_us=us_from_ms(fields["suffix_ms"].number()) if "suffix_ms" in fields else 0,
+        suffix_bytes=round(suffix_mb * BYTES_PER_MB),
+    )
 
 
 def _session(value: YamlValue, models: set[str], folder: Path) -> ScenarioSession:
