@@ -72,7 +72,8 @@ def test_faults_none_and_all_is_good() -> None:
 
 
 def test_faults_killed_backend_comes_back_and_serves() -> None:
-    simulation = run(fault(FaultKind.KILL, NodeKind.BACKEND, 0, for_s=2))
+    base = replace(BASE, devices=(DeviceSpec(type="v100", count=2),))
+    simulation = run(fault(FaultKind.KILL, NodeKind.BACKEND, 0, for_s=2), base=base)
     assert good_between(simulation, 2, 3) > 0.95, "what it had was sent to others"
     assert good_between(simulation, 7, 12) == 1.0
     (backend,) = [b for b in simulation.cluster.backends.values() if b.incarnation == 2]

@@ -54,6 +54,8 @@ class Clients:
         """``frontends`` are those that live, always."""
         self._world = world
         self._ledger = ledger
+        self._at = world.at
+        self._sent = ledger.sent
         self._frontends = frontends
         self._from_us = 0
         self._last_id = 0
@@ -63,12 +65,9 @@ class Clients:
         self._from_us = from_us
         rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
         for stream in _streams(scenario, rng):
-            self._schedule_next(stream)
-
-    def _schedule_next(self, stream: Stream) -> None:
-        when_us = next(stream.times_us, None)
-        if when_us is not None:
-            self._world.at(self._from_us + when_us, self._arrive, stream)
+            when_us = next(stream.times_us, None)
+            if when_us is not None:
+                self._world.at(from_us + when_us, self._arrive, stream)
 
     def _arrive(self, stream: Stream) -> None:
         now_us = self._world.now_us
@@ -77,15 +76,17 @@ class Clients:
         frontends = self._frontends
         if frontends:
             frontend = frontends[int(stream.uniform() * len(frontends))]
-            self._ledger.sent(frontend.name, request_id, stream.name, now_us, deadline_us)
+            self._sent(frontend.name, request_id, stream.name, now_us, deadline_us)
             if stream.is_query:
                 frontend.submit_query(request_id, stream.name, deadline_us)
             else:
                 frontend.submit(request_id, stream.name, deadline_us)
         else:
-            self._ledger.sent(NOBODY, request_id, stream.name, now_us, deadline_us)
+            self._sent(NOBODY, request_id, stream.name, now_us, deadline_us)
             self._ledger.broken_off(NOBODY)
-        self._schedule_next(stream)
+        when_us = next(stream.times_us, None)
+        if when_us is not None:
+            self._at(self._from_us + when_us, self._arrive, stream)
 
 
 def _streams(scenario: Scenario, rng: random.Random) -> Iterator[Stream]:

@@ -67,7 +67,7 @@ class SimulatedFrontend(Process):
         self._to_store = around.network.lane(name, around.store.name)
         self._connecting: set[BackendName] = set()
         self._catalogue = Catalogue()
-        self._tell = self.engine.handle
+        self._submit = self.engine.submit
         self._answered = ledger.answered
         self._next_wakeup_us = self.engine.next_wakeup_us
         self._wakeup = EngineWakeup(around.world, self._next_wakeup_us, self._tick)
@@ -82,7 +82,11 @@ class SimulatedFrontend(Process):
 
     def submit(self, request_id: int, session: SessionName, deadline_us: int) -> None:
         """A client asks for one item of a session."""
-        self.handle(events.Submit(request_id, session, deadline_us, 1))
+        if not self.running:
+            self.wait(self.submit, request_id, session, deadline_us)
+            return
+        now_us = self.world.now_us
+        self._do(self._submit(request_id, session, deadline_us, 1, now_us), now_us)
 
     def submit_query(self, request_id: int, query: QueryName, deadline_us: int) -> None:
         """A client asks for a query on one frame."""
@@ -101,7 +105,11 @@ class SimulatedFrontend(Process):
             self.wait(self.handle, event)
             return
         now_us = self.world.now_us
-        for effect in self._tell(event, now_us):
+        self._do(self.engine.handle(event, now_us), now_us)
+
+    def _do(self, effects: tuple[events.Effect, ...], now_us: int) -> None:
+        """Do what the engine says, and see when it wants to be woken."""
+        for effect in effects:
             if isinstance(effect, events.Answer):
                 self._answered(self.name, effect.request_id, effect.outcome, now_us)
             elif isinstance(effect, events.Send):
