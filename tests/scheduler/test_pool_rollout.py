@@ -10,7 +10,6 @@ from nexus.core.cluster import BackendState, BackendStatus, FrontendReport
 from nexus.core.plan import BackendPlan, Placement
 from nexus.core.profile import Profile, linear_profile
 from nexus.core.routing import Pool, RoutingTable
-from nexus.scheduler.readiness import is_ready
 from nexus.scheduler.rollout import Published, Rollout, Target, roll_out, spots_of
 
 BACKENDS = ("b0", "b1", "b2", "b3")
@@ -320,7 +319,8 @@ def check(stage: Stage, step: Rollout) -> None:
         assert pool.members, "a pool without members"
         assert pool.sessions, "a pool without sessions"
         for member in pool.members:
-            assert all(is_ready(statuses.get(member.backend), s.session) for s in pool.sessions)
+            loaded = statuses[member.backend].loaded
+            assert {s.session for s in pool.sessions} <= set(loaded), "routed before loaded"
     named = {r.session: r.pool for r in step.sessions if r.pool is not None}
     assert named == {s.session: pool.name for pool in step.pools for s in pool.sessions}
     for plan in step.backends:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from nexus.core.cluster import BackendState, BackendStatus, FrontendReport
 from nexus.core.plan import BackendPlan, Placement
-from nexus.scheduler.readiness import is_ready
 from nexus.scheduler.rollout import Published, Rollout, Target, roll_out
 
 MEMORY_BYTES = 10
@@ -114,7 +113,9 @@ def check(rehearsal: Rehearsal, step: Rollout) -> None:
     statuses = {status.backend: status for status in rehearsal.statuses()}
     for routes in step.sessions:
         for route in routes.routes:
-            assert is_ready(statuses[route.backend], routes.session), "routed before loaded"
+            status = statuses[route.backend]
+            assert status.state is BackendState.SERVING, "routed to who does not serve"
+            assert routes.session in status.loaded, "routed before loaded"
     listed = {(b.backend, p.session) for b in step.backends for p in b.placements}
     for version in rehearsal.seen:
         in_use = rehearsal.tables[version] & {

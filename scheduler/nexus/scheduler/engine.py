@@ -29,7 +29,7 @@ from nexus.scheduler.events import (
 from nexus.scheduler.expectation import Expectation, carried_rates
 from nexus.scheduler.load_watch import LoadWatch
 from nexus.scheduler.measured_profiles import profiles_of
-from nexus.scheduler.membership import lost, membership, usable_backends
+from nexus.scheduler.membership import lost, membership, rolled_out_by, usable_backends
 from nexus.scheduler.planner import Planned
 from nexus.scheduler.replan import Situation, grown, replanned
 from nexus.scheduler.rollout import Published, Target, Withdrawn, roll_out, spots_of
@@ -62,6 +62,7 @@ class SchedulerEngine:
         self._target = Target()
         self._planned_for = Expectation((), ())
         self._withdrawn: Withdrawn = {}
+        self._no_news: tuple[object, ...] | None = None
         self._lost: frozenset[BackendName] = frozenset()
         self._epoch_due_us = 0
         self._rate_due_us = 0
@@ -143,6 +144,7 @@ class SchedulerEngine:
         self._table = replace(self._table, fence=event.fence)
         self._target = _target_of(self._plan)
         self._withdrawn = _unrouted(self._plan, self._table)
+        self._no_news = None
         self._epoch_due_us = now_us + self._epochs.first_epoch_us
         self._rate_due_us = now_us + self._epochs.epoch_min_us
         self._carry_until_us = now_us + self._epochs.history_us
@@ -278,6 +280,9 @@ class SchedulerEngine:
 
     def _publish(self, observed: Observed) -> tuple[Effect, ...]:
         """The next step of the roll-out, if it differs from what is published."""
+        news = (self._target, self._withdrawn, self._load.factors, *rolled_out_by(observed))
+        if news == self._no_news and not self.trigger:
+            return ()
         step = roll_out(
             self._target,
             Published(
@@ -306,6 +311,8 @@ class SchedulerEngine:
                 pools=step.pools,
             )
             effects.append(PublishTable(self._table))
+        # Without news the same step comes out again: looks are many, and the table may be large.
+        self._no_news = None if effects else news
         return tuple(effects)
 
 

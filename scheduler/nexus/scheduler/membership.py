@@ -24,6 +24,16 @@ def membership(observed: Observed) -> tuple[object, ...]:
     )
 
 
+def rolled_out_by(observed: Observed) -> tuple[object, ...]:
+    """What of an observation the roll-out looks at: measurements and counts are no news to it."""
+    backends = tuple(
+        (b.backend, b.incarnation, b.address, b.state, b.memory_bytes, b.loaded, b.failed)
+        for b in observed.backends
+    )
+    frontends = tuple((f.frontend, f.table_version) for f in observed.frontends)
+    return (observed.catalogue, backends, frontends)
+
+
 def lost(before: Observed, after: Observed) -> set[BackendName]:
     """The backends that could be used before and cannot now, restarted ones included."""
 

@@ -14,6 +14,7 @@ A pure function of target, published pools and observation, like the rest of the
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,7 +22,7 @@ from nexus.core.names import BackendName, DeviceType, PoolName, SessionName
 from nexus.core.plan import Placement
 from nexus.core.profile import Profile
 from nexus.core.routing import Pool, PooledSession, PoolMember
-from nexus.scheduler.readiness import Wanted, is_ready
+from nexus.scheduler.readiness import Wanted
 
 ProfileOf: TypeAlias = Callable[[Placement, DeviceType], Profile | None]
 """By which profile a placement runs on a device type; None: it is not known (any more)."""
@@ -29,19 +30,15 @@ ProfileOf: TypeAlias = Callable[[Placement, DeviceType], Profile | None]
 
 @dataclass(frozen=True, slots=True)
 class PoolTarget:
-    """What the target says of one pool: each session's placements by backend."""
+    """What the target says of one pool: each session's placements by backend.
+
+    ``hosts`` are all its backends, and whether each is only a spare.
+    """
 
     name: PoolName
     device: DeviceType
     placements: Mapping[SessionName, Mapping[BackendName, Placement]]
-
-    def hosts(self) -> dict[BackendName, bool]:
-        """Every backend of the pool, and whether it is only a spare."""
-        spares: dict[BackendName, bool] = {}
-        for by_backend in self.placements.values():
-            for backend, placement in by_backend.items():
-                spares[backend] = placement.spare and spares.get(backend, True)
-        return spares
+    hosts: Mapping[BackendName, bool]
 
     def rate(self, session: SessionName, members: Container[BackendName] | None = None) -> float:
         """Items/s planned for a session on ``members``; None: on all."""
@@ -52,8 +49,12 @@ class PoolTarget:
 def roll_pools(wanted: Wanted, published: Sequence[Pool], profile: ProfileOf) -> tuple[Pool, ...]:
     """The next pools on the way to the target; a pool without a ready member is left out."""
     rollouts = _rollouts(wanted, published)
-    joined = {session: rollout.name for rollout in rollouts for session in rollout.admitted()}
-    pools = (rollout.pool(rollout.routed(joined), profile) for rollout in rollouts)
+    admitted = [rollout.admitted() for rollout in rollouts]
+    joined = {session for sessions in admitted for session in sessions}
+    pools = (
+        rollout.pool(rollout.routed(sessions, joined), profile)
+        for rollout, sessions in zip(rollouts, admitted, strict=True)
+    )
     return tuple(pool for pool in pools if pool is not None)
 
 
@@ -71,129 +72,151 @@ def pool_rates(wanted: Wanted, pools: Iterable[Pool]) -> dict[SessionName, tuple
 
 def pool_targets(wanted: Wanted) -> dict[PoolName, PoolTarget]:
     """The target's pools by name."""
-    grouped: dict[PoolName, dict[SessionName, dict[BackendName, Placement]]] = {}
+    placements: dict[PoolName, dict[SessionName, dict[BackendName, Placement]]] = {}
+    hosts: dict[PoolName, dict[BackendName, bool]] = {}
     devices: dict[PoolName, DeviceType] = {}
     for session, places in wanted.places.items():
         for place in places:
-            name = place.placement.pool
+            name, backend = place.placement.pool, place.backend
             if name is not None:
-                sessions = grouped.setdefault(name, {})
-                sessions.setdefault(session, {})[place.backend] = place.placement
+                by_backend = placements.setdefault(name, {}).setdefault(session, {})
+                by_backend[backend] = place.placement
+                spares = hosts.setdefault(name, {})
+                spares[backend] = place.placement.spare and spares.get(backend, True)
                 devices[name] = place.plan.device
-    return {name: PoolTarget(name, devices[name], grouped[name]) for name in sorted(grouped)}
+    return {
+        name: PoolTarget(name, devices[name], placements[name], hosts[name])
+        for name in sorted(placements)
+    }
 
 
-@dataclass(frozen=True, slots=True)
 class _PoolRollout:
-    """One pool between what is published and what is wanted.
+    """One pool between what is published (``current``) and what is wanted (``target``)."""
 
-    ``served`` says how many members each session has now, in whatever pool; ``spots`` are the
-    target's.
-    """
-
-    name: PoolName
-    wanted: Wanted
-    target: PoolTarget
-    current: Pool | None
-    spots: frozenset[tuple[BackendName, SessionName]]
-    served: Mapping[SessionName, int]
-
-    @property
-    def sessions_now(self) -> tuple[SessionName, ...]:
-        """The sessions that the published pool routes and the target still serves somewhere."""
-        sessions = self.current.sessions if self.current is not None else ()
-        return tuple(s.session for s in sessions if self.wanted.successor(s.session) is not None)
-
-    def stayers(self) -> list[SessionName]:
-        """Sessions routed now that also belong here; one that no host can serve falls out."""
-        stayers: list[SessionName] = []
-        for session in self.sessions_now:
-            if session in self.target.placements and self.hosts([*stayers, session]):
-                stayers.append(session)
-        return stayers
+    def __init__(
+        self,
+        wanted: Wanted,
+        target: PoolTarget,
+        current: Pool | None,
+        served: Mapping[SessionName, int],
+    ) -> None:
+        """``served`` says how many members each session has now, in whatever pool."""
+        self.name = target.name
+        self._wanted = wanted
+        self._target = target
+        self._current = current
+        self._served = served
+        sessions = current.sessions if current is not None else ()
+        # What the target serves no more has no place in any table.
+        self._now = {s.session: s for s in sessions if wanted.successor(s.session) is not None}
+        members = current.members if current is not None else ()
+        self._members_now = {member.backend: member for member in members}
+        self._hosts = tuple(dict.fromkeys((*target.hosts, *self._members_now)))
+        unfinished = not all(wanted.complete(session) for session in self._now)
+        crowded = any(wanted.waits_for_room(session) for session in self._now)
+        self._staying = {
+            name
+            for name in self._members_now
+            if unfinished and not (crowded and name in wanted.tight)
+        }
 
     def admitted(self) -> list[SessionName]:
         """The target's sessions that this pool routes from now on."""
-        admitted = self.stayers()
-        for session in self.target.placements:
-            ready = len(self.hosts([*admitted, session]))
-            if session not in self.sessions_now and ready >= self._least(session, admitted):
+        admitted, hosts = self._stayers()
+        for session in self._target.placements:
+            if session in self._now:
+                continue
+            both = hosts & self._usable(session)
+            if len(both) >= self._least(session, hosts if admitted else set()):
                 admitted.append(session)
+                hosts = both
         return admitted
 
-    def routed(self, joined: Mapping[SessionName, PoolName]) -> list[SessionName]:
+    def routed(self, admitted: Iterable[SessionName], joined: Container[SessionName]) -> list[str]:
         """The sessions admitted, and those that wait here for their new place."""
-        routed = [session for session, name in joined.items() if name == self.name]
-        for session in self.sessions_now:
-            leaving = session not in self.target.placements and session not in joined
-            if leaving and not self.wanted.complete(session) and self.hosts([*routed, session]):
-                routed.append(session)
+        routed = list(admitted)
+        hosts = self._usable_for_all(routed)
+        for session in self._now:
+            leaving = session not in self._target.placements and session not in joined
+            if leaving and not self._wanted.complete(session):
+                both = hosts & self._usable(session)
+                if both:
+                    routed.append(session)
+                    hosts = both
         return sorted(routed)
 
-    def hosts(self, sessions: Sequence[SessionName]) -> list[BackendName]:
-        """The backends that may be members of a pool of just these sessions.
+    def _stayers(self) -> tuple[list[SessionName], set[BackendName]]:
+        """Sessions routed now that also belong here, less those no host has; and their hosts."""
+        stayers: list[SessionName] = []
+        hosts = set(self._hosts)
+        for session in self._now:
+            both = hosts & self._usable(session)
+            if session in self._target.placements and both:
+                stayers.append(session)
+                hosts = both
+        return stayers, hosts
+
+    def _usable(self, session: SessionName) -> set[BackendName]:
+        """The backends that may be members as far as one session is concerned.
 
         A member on its way out counts only for what it is routed for now: whatever else it still
         has loaded it may be unloading at this moment.
         """
-        members = [m.backend for m in self.current.members] if self.current is not None else []
-        names = dict.fromkeys((*self.target.hosts(), *members))
-        unfinished = any(not self.wanted.complete(session) for session in self.sessions_now)
-        crowded = any(self.wanted.waits_for_room(session) for session in self.sessions_now)
+        coming = {
+            place.backend
+            for place in self._wanted.places.get(session, ())
+            if self._wanted.is_ready(place.backend, session)
+        }
+        if session not in self._now:
+            return coming
+        return coming | {name for name in self._staying if self._wanted.is_ready(name, session)}
 
-        def usable(backend: BackendName, session: SessionName) -> bool:
-            if not is_ready(self.wanted.live.get(backend), session):
-                return False
-            if (backend, session) in self.spots:
-                return True
-            routed = backend in members and session in self.sessions_now
-            return routed and unfinished and not (crowded and backend in self.wanted.tight)
-
-        return [name for name in names if all(usable(name, session) for session in sessions)]
+    def _usable_for_all(self, sessions: Iterable[SessionName]) -> set[BackendName]:
+        hosts = set(self._hosts)
+        for session in sessions:
+            hosts &= self._usable(session)
+        return hosts
 
     def pool(self, sessions: Sequence[SessionName], profile: ProfileOf) -> Pool | None:
         """The pool to publish, None when there is nothing to route or nobody to route to."""
-        known = {s.session: s for s in self.current.sessions} if self.current is not None else {}
-        pooled = [self._pooled(session, known.get(session), profile) for session in sessions]
+        pooled = [self._pooled(session, self._now.get(session), profile) for session in sessions]
         present = tuple(session for session in pooled if session is not None)
         if not present:
             return None
         members = self._members([session.session for session in present])
         if not members:
             return None
-        return Pool(name=self.name, device=self.target.device, sessions=present, members=members)
+        return Pool(name=self.name, device=self._target.device, sessions=present, members=members)
 
-    def _least(self, session: SessionName, admitted: Sequence[SessionName]) -> int:
-        """How many members must be ready for a session before it may join."""
-        able = [name for name in self.hosts(admitted) if not self._failed(name, session)]
-        kept = len(able) if admitted else 0
-        coming = [
-            name
-            for name, spare in self.target.hosts().items()
-            if not spare and not self._failed(name, session)
-        ]
-        return max(1, min(len(coming), max(kept, self.served.get(session, 0))))
+    def _least(self, session: SessionName, hosts: AbstractSet[BackendName]) -> int:
+        """How many members must be ready for a session before it may join those of ``hosts``."""
+        kept = sum(not self._failed(name, session) for name in hosts)
+        coming = sum(
+            not spare and not self._failed(name, session)
+            for name, spare in self._target.hosts.items()
+        )
+        return max(1, min(coming, max(kept, self._served.get(session, 0))))
 
     def _failed(self, backend: BackendName, session: SessionName) -> bool:
-        status = self.wanted.live.get(backend)
+        status = self._wanted.live.get(backend)
         return status is not None and session in status.failed
 
     def _pooled(
         self, session: SessionName, known: PooledSession | None, profile: ProfileOf
     ) -> PooledSession | None:
         """What the owner must know; without a profile, what it was told before."""
-        by_backend = self.target.placements.get(session)
+        by_backend = self._target.placements.get(session)
         if by_backend is None:
             return known
         placement = next(iter(by_backend.values()))
-        measured = profile(placement, self.target.device)
+        measured = profile(placement, self._target.device)
         if measured is None:
             return known
         return PooledSession(
             session=session,
             slo_us=placement.slo_us,
             batch=placement.batch,
-            rate=self.target.rate(session),
+            rate=self._target.rate(session),
             latencies_us=measured.latencies_us,
             overhead_us=measured.preprocess_us + measured.postprocess_us,
             slack_us=placement.slack_us,
@@ -202,11 +225,11 @@ class _PoolRollout:
 
     def _members(self, sessions: Sequence[SessionName]) -> tuple[PoolMember, ...]:
         """Those that count first, each group by name: the owner prefers the first."""
-        spares = {m.backend: m.spare for m in self.current.members} if self.current else {}
-        spares |= self.target.hosts()
+        spares = {name: member.spare for name, member in self._members_now.items()}
+        spares |= self._target.hosts
         members = [
-            PoolMember(backend=name, address=self.wanted.live[name].address, spare=spares[name])
-            for name in self.hosts(sessions)
+            PoolMember(backend=name, address=self._wanted.live[name].address, spare=spares[name])
+            for name in self._usable_for_all(sessions)
         ]
         return tuple(sorted(members, key=lambda member: (member.spare, member.backend)))
 
@@ -214,7 +237,7 @@ class _PoolRollout:
 def _serves(pool: Pool, wanted: Wanted) -> bool:
     """Whether some member can still serve all sessions of a published pool."""
     return any(
-        all(is_ready(wanted.live.get(member.backend), s.session) for s in pool.sessions)
+        all(wanted.is_ready(member.backend, s.session) for s in pool.sessions)
         for member in pool.members
     )
 
@@ -227,24 +250,19 @@ def _rollouts(wanted: Wanted, published: Sequence[Pool]) -> list[_PoolRollout]:
             # Members are of one type: the old ones stay alone until the new ones are there.
             done = all(wanted.complete(session) for session in targets[name].placements)
             (current if done or not _serves(current[name], wanted) else targets).pop(name)
-    spots = frozenset(
-        (place.backend, session) for session, places in wanted.places.items() for place in places
-    )
     served = {
         session.session: sum(
-            is_ready(wanted.live.get(member.backend), session.session) for member in pool.members
+            wanted.is_ready(member.backend, session.session) for member in pool.members
         )
         for pool in current.values()
         for session in pool.sessions
     }
     return [
         _PoolRollout(
-            name=name,
-            wanted=wanted,
-            target=targets.get(name) or PoolTarget(name, current[name].device, {}),
-            current=current.get(name),
-            spots=spots,
-            served=served,
+            wanted,
+            targets.get(name) or PoolTarget(name, current[name].device, {}, {}),
+            current.get(name),
+            served,
         )
         for name in sorted(targets.keys() | current.keys())
     ]

@@ -4,6 +4,7 @@ What rollout.py and pool_rollout.py both ask of the target plan and the backends
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -27,17 +28,13 @@ class Place:
         return self.plan.backend
 
 
-def is_ready(status: BackendStatus | None, session: SessionName) -> bool:
-    """Whether a backend can be routed to for a session."""
-    return status is not None and status.state is BackendState.SERVING and session in status.loaded
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The target's places by session, and what is known of them now.
 
     Spares are places, but nobody waits for them: a session is *complete* once all its other places
-    are ready. ``tight`` backends cannot hold what they have and what they should get together.
+    are ready. ``loaded`` says what serving backends have. ``tight`` backends cannot hold what they
+    have and what they should get together.
 
     A session that is served by another model than before has another name now (ADR 0025): asked by
     the old one, its *successor* answers.
@@ -47,6 +44,11 @@ class Wanted:
     live: Live
     tight: frozenset[BackendName]
     serving: Mapping[SessionName, SessionName]
+    loaded: Mapping[BackendName, AbstractSet[SessionName]]
+
+    def is_ready(self, backend: BackendName, session: SessionName) -> bool:
+        """Whether a backend can be routed to for a session."""
+        return session in self.loaded.get(backend, ())
 
     def successor(self, session: SessionName) -> SessionName | None:
         """The name that the target has for a session, its own as a rule; None when it has none."""
@@ -56,7 +58,7 @@ class Wanted:
         """Whether every place that counts is ready."""
         name = self.successor(session)
         return name is None or all(
-            is_ready(self.live.get(place.backend), name)
+            self.is_ready(place.backend, name)
             for place in self.places[name]
             if not place.placement.spare
         )
@@ -65,7 +67,7 @@ class Wanted:
         """Whether the session waits for a device that has no memory for it yet."""
         name = self.successor(session)
         return name is not None and any(
-            place.backend in self.tight and not is_ready(self.live.get(place.backend), name)
+            place.backend in self.tight and not self.is_ready(place.backend, name)
             for place in self.places[name]
         )
 
@@ -79,4 +81,9 @@ def wanted_by(target: Iterable[BackendPlan], live: Live, tight: frozenset[Backen
     counted = [name for name in places if any(not place.placement.spare for place in places[name])]
     # A session's spare may still be of another model than the places that count.
     serving = {declared_session(name): name for name in (*places, *counted)}
-    return Wanted(places, live, tight, serving)
+    loaded = {
+        name: frozenset(status.loaded)
+        for name, status in live.items()
+        if status.state is BackendState.SERVING
+    }
+    return Wanted(places, live, tight, serving, loaded)

@@ -33,7 +33,7 @@ from nexus.core.plan import BackendPlan, Infeasible, Placement
 from nexus.core.routing import Pool, Route, SessionRoutes
 from nexus.core.session import Session
 from nexus.scheduler.pool_rollout import ProfileOf, pool_rates, roll_pools
-from nexus.scheduler.readiness import Live, Place, Wanted, is_ready, wanted_by
+from nexus.scheduler.readiness import Live, Place, Wanted, wanted_by
 
 NO_MODELS: Mapping[SessionName, ModelName] = MappingProxyType({})
 Spot = tuple[BackendName, SessionName]
@@ -152,7 +152,7 @@ def _session_routes(
     """The entry of a session under a serving name; one that has a successor only goes on."""
     places = wanted.places.get(session, ())
     local = [p for p in places if p.placement.pool is None and not p.placement.spare]
-    ready = [p for p in local if is_ready(wanted.live.get(p.backend), session)]
+    ready = [p for p in local if wanted.is_ready(p.backend, session)]
     routes = [_route(place, wanted.live[place.backend]) for place in ready]
     if not wanted.complete(session):
         routes += _still_ready(session, wanted, current, {place.backend for place in local})
@@ -179,7 +179,7 @@ def _still_ready(
         route
         for route in current
         if route.backend not in beside
-        and is_ready(wanted.live.get(route.backend), session)
+        and wanted.is_ready(route.backend, session)
         and not (waits_for_room and route.backend in wanted.tight)
     ]
 
