@@ -55,7 +55,7 @@ class SimulatedFrontend(Process):
     ) -> None:
         """Connected to nobody. ``payload_bytes`` by session name, stages of queries included."""
         super().__init__(around.world, name, incarnation)
-        self.engine = FrontendEngine()
+        self.engine = FrontendEngine(travel_us=2 * around.network.settings.reserve_us)
         self.table_seen = RoutingTable()
         self.connections: dict[BackendName, Connection] = {}
         self.peers: dict[FrontendName, PeerConnection] = {}
