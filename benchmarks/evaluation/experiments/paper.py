@@ -1,6 +1,5 @@
 """The paper's experiments with the published profiles: ratios beside the published ones."""
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -9,7 +8,7 @@ from benchmarks.evaluation.section import Picture, Promise, Section, Table
 from benchmarks.evaluation.wording import DEFAULT, NOTHING, PAPER, at_least, least, ratio
 from nexus.core.units import US_PER_S
 from nexus.drawing.axis import Axis
-from nexus.drawing.column_chart import ColumnChart, Columns
+from nexus.drawing.bar_chart import Bar, BarChart
 from nexus.drawing.frame import Mark
 from nexus.simulator.experiments import (
     game,
@@ -125,21 +124,24 @@ def _promise(what: str, target: float, ratios: Sequence[float]) -> Promise:
 
 
 def _picture(rows: Sequence[Row]) -> Picture:
-    """Nexus over what the paper compares it with, case by case."""
-    told = [row for row in rows if row.paper is not None and row.policy != row.against]
-    shown = [row for row in told if row.policy == PAPER] or told
+    """Every published ratio: ours as a share of it."""
+    told = [(row, row.paper) for row in rows if row.paper and row.policy != row.against]
+    bars = tuple(
+        Bar(
+            f"{row.policy}: {row.case}",
+            row.ratio / published,
+            f"{ratio(row.ratio)}, paper {ratio(published)}",
+        )
+        for row, published in told
+    )
     return Picture(
         name="paper",
-        words="Measured ratios beside the paper's",
-        columns=ColumnChart(
-            title="Ratios, here and in the paper",
-            subtitle=f"capacity of {PAPER} over what the experiment compares it with",
-            axis=Axis(title="times"),
-            groups=tuple(f"{row.experiment[:1].upper()} {row.case}" for row in shown),
-            series=(
-                Columns("here", tuple(row.ratio for row in shown)),
-                Columns("paper", tuple(row.paper or math.nan for row in shown)),
-            ),
-            levels=(Mark(1.0, ""),),
+        words="Measured ratios as shares of the paper's",
+        bars=BarChart(
+            title="Ratios here against ratios in the paper",
+            subtitle="capacity over that of the policy compared with; 1 is what the paper found",
+            axis=Axis(title="ratio here / ratio in the paper"),
+            bars=bars,
+            levels=(Mark(1.0, "as in the paper"),),
         ),
     )
