@@ -15,13 +15,17 @@ from nexus.backend.engine import BackendEngine
 from nexus.backend.events import BackendEffect, Execute, Executed, Loaded, PlanChanged, Tick
 from nexus.core.plan import BackendPlan, Placement
 from nexus.core.profile import Profile, linear_profile
-from nexus.core.request import Dispatch
+from nexus.core.request import Dispatch, Outcome
+from nexus.core.routing import Pool, PooledSession, PoolMember, Route, RoutingTable, SessionRoutes
 from nexus.core.units import US_PER_S
+from nexus.frontend.engine import FrontendEngine
+from nexus.frontend.events import BackendFound, RepliedTogether, Send, TableChanged
 
 JITTER = 0.05
 """Relative standard deviation of a batch's time: without it, nothing is ever corrected."""
 
 NEVER_US = 1 << 62
+SLO_US = 50_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,15 @@ BACKEND_CASES = (
     BackendCase("1 pooled session, load 2.0", 1, 2.0, pooled=True),
 )
 
+FRONTEND_CASES = (
+    ("local, 8 backends", False, 8),
+    ("local, 100 backends", False, 100),
+    ("own pool of 8 backends", True, 8),
+    ("own pool of 100 backends", True, 100),
+)
+REPLIED_TOGETHER = 48
+"""Requests under way at a frontend before their replies come, all at once."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the cost of a request in each case."""
@@ -54,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         worlds = [BackendWorld(case, given.requests) for _ in range(given.rounds)]
         cost_us = min(world.run() for world in worlds)
         print(f"backend: {case.title:28} {cost_us:6.2f} us/request, {worlds[0].batch:4.1f} a batch")
+    for title, pooled, backends in FRONTEND_CASES:
+        rounds = [frontend_cost_us(given.requests, backends, pooled) for _ in range(given.rounds)]
+        print(f"frontend: {title:27} {min(rounds):6.2f} us/request")
 
 
 class BackendWorld:
@@ -145,6 +161,63 @@ def _serving(placements: Sequence[Placement], profiles: dict[str, Profile]) -> B
     for placement in placements:
         engine.handle(Loaded(placement.session), 0)
     return engine
+
+
+def frontend_cost_us(requests: int, backends: int, pooled: bool) -> float:
+    """A request's CPU time from Submit to Answer, at 0.9 of the backends' capacity."""
+    profile = linear_profile("m", "v100", 750, 7_960, 56)
+    latencies_us = tuple(profile.latency_us(batch) for batch in range(1, 57))
+    gap_us = latencies_us[REPLIED_TOGETHER - 1] / REPLIED_TOGETHER / backends / 0.9
+    engine = FrontendEngine(travel_us=0)
+    names = [f"b{index}" for index in range(backends)]
+    engine.handle(TableChanged(_pool(names, latencies_us) if pooled else _routes(names)), 0)
+    for name in names:
+        engine.handle(BackendFound(name), 0)
+    under_way: list[int] = []
+    ok = Outcome(batch=REPLIED_TOGETHER)
+    started = time.process_time()
+    for number in range(requests):
+        now_us = round(number * gap_us)
+        for effect in engine.submit(number, "s", now_us + SLO_US, 1, now_us):
+            assert isinstance(effect, Send), effect
+            under_way.append(effect.dispatch.id)
+        engine.next_wakeup_us()
+        if len(under_way) == REPLIED_TOGETHER:
+            engine.handle(RepliedTogether(tuple(under_way), (ok,) * REPLIED_TOGETHER), now_us)
+            under_way.clear()
+    return (time.process_time() - started) / requests * US_PER_S
+
+
+def _routes(names: Sequence[str]) -> RoutingTable:
+    routes = tuple(
+        Route(
+            backend=name,
+            address=f"{name}:1",
+            rate=500.0,
+            batch=REPLIED_TOGETHER // 2,
+            duty_cycle_us=SLO_US // 2,
+            latency_us=SLO_US // 2,
+        )
+        for name in names
+    )
+    entry = SessionRoutes(session="s", model="m", slo_us=SLO_US, routes=routes)
+    return RoutingTable(version=1, sessions=(entry,))
+
+
+def _pool(names: Sequence[str], latencies_us: tuple[int, ...]) -> RoutingTable:
+    pooled = PooledSession(
+        session="s",
+        slo_us=SLO_US,
+        batch=REPLIED_TOGETHER,
+        rate=1_000.0 * len(names),
+        latencies_us=latencies_us,
+    )
+    members = tuple(PoolMember(backend=name, address=f"{name}:1") for name in names)
+    pool = Pool(name="p", device="v100", sessions=(pooled,), members=members)
+    entry = SessionRoutes(
+        session="s", model="m", slo_us=SLO_US, routes=(), pool="p", pool_rate=pooled.rate
+    )
+    return RoutingTable(version=1, sessions=(entry,), pools=(pool,))
 
 
 if __name__ == "__main__":

@@ -212,9 +212,9 @@ async def test_peers_share_batches_and_outlive_the_owner(redis_url: str) -> None
         await asyncio.sleep(0)
         owner.process.send_signal(signal.SIGKILL)
         outcomes = await asking
-        assert all(outcome.ok for outcome in outcomes), outcomes
+        assert [outcome.message for outcome in outcomes if not outcome.ok] == []
         # The heir fills batches as the owner did.
         outcomes = await ask_all(other.caller, first=20, each=4 * BATCH)
-        assert all(outcome.ok for outcome in outcomes), outcomes
-        assert sum(outcome.batch == BATCH for outcome in outcomes) >= 2 * BATCH
+        assert [outcome.message for outcome in outcomes if not outcome.ok] == []
+        assert sum(outcome.batch == BATCH for outcome in outcomes) >= BATCH
     await store.close()
