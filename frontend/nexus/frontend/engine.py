@@ -16,7 +16,6 @@ from nexus.core.names import (
     BackendName,
     QueryName,
     SessionName,
-    declared_session,
     stage_session_name,
     variant_of,
 )
@@ -37,17 +36,15 @@ from nexus.frontend.in_flight import (
     SessionRequest,
 )
 from nexus.frontend.limits import (
-    ANSWER_RESERVE_US,
-    QUERIES_IN_FLIGHT_MAX,
     RETRIES_MAX,
     TRAVEL_US,
 )
-from nexus.frontend.member_timeline import Started
-from nexus.frontend.outcomes import joined, overloaded
+from nexus.frontend.outcomes import joined
+from nexus.frontend.owned_pools import answer_to, take_started
 from nexus.frontend.placer import Placer
 from nexus.frontend.pools import Pools
-from nexus.frontend.query_deadlines import expected_finish_us, stage_deadlines_us
-from nexus.frontend.query_run import Call, QueryRun, StageStart
+from nexus.frontend.query_admission import expected_stages_us, query_refusal, query_request
+from nexus.frontend.query_run import Call, StageStart
 
 # The backend (or a pool's owner) did not begin, and another may: repeating repeats no work.
 _ELSEWHERE = (DropReason.NO_ROUTE, DropReason.DRAINING, DropReason.BACKEND_LOST)
@@ -208,18 +205,10 @@ class FrontendEngine:
     # Pools.
 
     def _asked(self, event: events.Asked, now_us: int) -> None:
-        dispatcher = self._view.dispatcher(declared_session(event.session))
-        pool = dispatcher.pool if dispatcher is not None else None
-        if pool is None or not pool.owner.serves(event.session):
-            refusal = self._view.not_planned(f"session {event.session!r}")
-            self._effects.append(events.AnswerAsk(event.peer, event.ask_id, refusal=refusal))
-            return
-        placed = pool.owner.place(event.session, event.items, event.deadline_us, now_us)
-        if isinstance(placed, str):
-            answer = events.AnswerAsk(event.peer, event.ask_id, placed)
-        else:
-            answer = events.AnswerAsk(event.peer, event.ask_id, refusal=placed)
-        self._effects.append(answer)
+        self._effects.append(answer_to(event, self._view, now_us))
+
+    def _batch_started(self, event: events.BatchStarted, now_us: int) -> None:
+        take_started(event, self._view, now_us)
 
     def _ask_answered(self, event: events.AskAnswered, now_us: int) -> None:
         parcel = self._asks.close(event.ask_id)
@@ -257,12 +246,6 @@ class FrontendEngine:
     def _end_unplaced(self, parcel: Parcel, unplaced: EndedPart | None, now_us: int) -> None:
         if unplaced is not None:
             self._part_ended(parcel.request, unplaced, now_us)
-
-    def _batch_started(self, event: events.BatchStarted, now_us: int) -> None:
-        dispatcher = self._view.dispatcher(declared_session(event.session))
-        if dispatcher is not None and dispatcher.pool is not None:
-            said = Started(event.busy_us, event.queued_items)
-            dispatcher.pool.owner.batch_started(event.backend, event.session, said, now_us)
 
     # Requests of one session.
 
@@ -304,52 +287,18 @@ class FrontendEngine:
         if refusal is not None:
             self._refuse(event.request_id, refusal)
             return
-        request = self._query_request(query, event, now_us)
+        request = query_request(query, self._view, event, now_us)
         self._requests[request.id] = request
         self._frames_in_flight[query.name] = self._frames_in_flight.get(query.name, 0) + 1
         self._start_stages(request, request.run.begin(now_us), now_us)
         self._answer_when_finished(request, now_us)
 
-    def _query_request(self, query: Query, event: events.SubmitQuery, now_us: int) -> QueryRequest:
-        budgets_us = {}
-        for stage in query.stages:
-            dispatcher = self._view.stage_dispatcher(query, stage)
-            budgets_us[stage.name] = dispatcher.slo_us if dispatcher else 0
-        last_us = event.deadline_us - ANSWER_RESERVE_US
-        return QueryRequest(
-            id=event.request_id,
-            deadline_us=event.deadline_us,
-            run=QueryRun(query),
-            budgets_us=budgets_us,
-            deadlines_us=stage_deadlines_us(query, budgets_us, now_us, last_us),
-        )
-
     def _query_refusal(self, query: Query, deadline_us: int, now_us: int) -> Outcome | None:
-        """Refuse a frame at the door when the query as a whole would not be done in time.
-
-        Work done upstream would be wasted, were it refused at a later stage.
-        """
         if self.draining:
             return _draining()
-        if self._frames_in_flight.get(query.name, 0) >= QUERIES_IN_FLIGHT_MAX:
-            message = f"query {query.name!r} has {QUERIES_IN_FLIGHT_MAX} frames under way"
-            return dropped(DropReason.QUEUE_FULL, message, retry_after_us=query.slo_us)
-        finish_us = expected_finish_us(query, self._expected_us(query, now_us), now_us)
-        if finish_us > deadline_us:
-            owner = f"query {query.name!r}"
-            return overloaded(owner, finish_us - now_us, deadline_us - now_us)
-        return None
-
-    def _expected_us(self, query: Query, now_us: int) -> dict[str, int]:
-        """How long each stage would take now; 0 where it has no backend (it will say so itself)."""
-        calls = self._counters.expected_calls(query)
-        expected_us = {}
-        for stage in query.stages:
-            dispatcher = self._view.stage_dispatcher(query, stage)
-            items = max(1, round(calls[stage.name]))
-            least_us = dispatcher and dispatcher.expected_us(items, now_us)
-            expected_us[stage.name] = least_us or 0
-        return expected_us
+        frames = self._frames_in_flight.get(query.name, 0)
+        expected_us = expected_stages_us(query, self._view, self._counters, now_us)
+        return query_refusal(query, frames, expected_us, deadline_us, now_us)
 
     def _start_stages(
         self, request: QueryRequest, starts: Iterable[StageStart], now_us: int
