@@ -13,6 +13,8 @@ SAVED_BATCHES_MAX = 3
 """Device time that can be saved up, in batches: what was left idle long ago is gone."""
 
 
+TOLERANCE = 1.25
+"""What is earned beyond the share: batches are not always as large as they were planned."""
 CREDIT_BATCHES = 20
 """Batches of one item that may be overspent, of b items 1 / sqrt(b) times as many: so far behind is
 now and then a session that is called as planned; one that is called twice as often soon is more."""
@@ -37,7 +39,7 @@ class Entitlement:
 
     def earn(self, now_us: int) -> None:
         """Credit what it is entitled to since the last time."""
-        earned_us = (now_us - self._earned_at_us) * self.share
+        earned_us = (now_us - self._earned_at_us) * self.share * TOLERANCE
         self._saved_us = min(SAVED_BATCHES_MAX * self._batch_us, self._saved_us + earned_us)
         self._earned_at_us = now_us
 

@@ -14,8 +14,9 @@ from typing import TypeAlias
 from nexus.core.names import BackendName, SessionName
 from nexus.core.request import DropReason, Outcome, dropped
 from nexus.core.routing import Pool, PooledSession
-from nexus.core.units import ms_from_us
+from nexus.core.units import US_PER_S, ms_from_us
 from nexus.frontend.batch_filling import BatchFilling
+from nexus.frontend.batch_latencies import BatchLatencies
 from nexus.frontend.limits import NO_ROUTE_RETRY_US
 from nexus.frontend.member_timeline import MemberTimeline, Started
 from nexus.frontend.outcomes import overloaded
@@ -269,12 +270,18 @@ def _together(
     return together
 
 
+def _work_us(session: PooledSession) -> float:
+    """Device time of one item, in the batch that gathers in time at the planned rate."""
+    latencies = BatchLatencies(session.latencies_us, session.batch)
+    gap_us = US_PER_S / session.rate if session.rate > 0 else 0.0
+    left_us = session.slo_us - session.slack_us - session.overhead_us
+    batch = latencies.largest_within(left_us, gap_us)
+    return latencies.of(batch) / batch
+
+
 def _shares(pool: Pool, sessions: Iterable[PooledSession]) -> dict[SessionName, float]:
     """How many devices' time each session is entitled to: all of it, by planned work."""
-    work = {
-        s.session: s.rate * s.latencies_us[min(s.batch, len(s.latencies_us)) - 1] / s.batch
-        for s in sessions
-    }
+    work = {session.session: session.rate * _work_us(session) for session in sessions}
     devices = sum(not member.spare for member in pool.members)
     total = sum(work.values())
     return {name: devices * part / total if total else 0.0 for name, part in work.items()}
