@@ -13,7 +13,7 @@ from functools import lru_cache
 from nexus.core.profile import Profile
 from nexus.core.units import US_PER_S
 
-TABLES_MAX = 8192
+TABLES_MAX = 32_768
 """Tables kept: one for each model and device type, and for each correction of its profile."""
 
 

@@ -4,7 +4,7 @@ A session that no device type can serve is *infeasible*, with the reason on each
 would make it feasible: a longer SLO, more memory, or a device type that is not there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,10 +16,11 @@ from nexus.core.session import Session, SessionLoad
 from nexus.core.units import ms_from_us
 from nexus.scheduler.candidate import Candidate
 from nexus.scheduler.co_batching import co_batched
-from nexus.scheduler.demand import Demand, infeasible_reason, make_demand
+from nexus.scheduler.demand import Demand
 from nexus.scheduler.fleet import Choice
 from nexus.scheduler.node import memory_fits
-from nexus.scheduler.pool_size import PoolRules, load_of
+from nexus.scheduler.offer import Offer, Offers
+from nexus.scheduler.pool_size import PoolRules, can_pool, load_of
 from nexus.scheduler.settings import PlannerSettings
 from nexus.scheduler.workload import Workload
 
@@ -39,8 +40,9 @@ def candidates_of(
     """All sessions that can be served, and those that cannot."""
     candidates: list[Candidate] = []
     infeasible: list[Infeasible] = []
+    offers = Offers(rules.workload, rules.settings.network_us)
     for load in loads:
-        candidate = _candidate(load, rules)
+        candidate = _candidate(load, offers, rules)
         if isinstance(candidate, Infeasible):
             infeasible.append(candidate)
         else:
@@ -70,55 +72,64 @@ def no_profile_reason(model: ModelName, devices: Sequence[DeviceSpec]) -> str:
     return f"no profile for model {model} on device {names}: run `nexus profile {model}`"
 
 
-def _candidate(load: SessionLoad, rules: CandidateRules) -> Candidate | Infeasible:
+def _candidate(load: SessionLoad, offers: Offers, rules: CandidateRules) -> Candidate | Infeasible:
     """What each device type can do for the session, alone or in a pool."""
     session, settings = load.session, rules.settings
     rate = max(load.rate, settings.rate_min)
-    own, pooled, reasons = [], [], []
-    for device in rules.workload.devices:
-        demand, reason = _demand(session, rate, device, rules)
-        if demand is None:
-            continue
+    own: list[tuple[DeviceSpec, Demand]] = []
+    pooled: list[tuple[DeviceSpec, Demand]] = []
+    reasons = []
+    for on_device in offers.of(session.model):
+        device = on_device[0].device
+        demand, reason = _demand(session, rate, on_device)
+        can_pool = _can_pool(demand, device, rules)
         if not reason:
-            own.append((device.price / demand.throughput, device.type, demand))
-        busy = _busy(demand, device, rules)
-        if busy is not None:
-            pooled.append((device.price * busy, device.type, demand))
-        if reason and busy is None:
+            own.append((device, demand))
+        if can_pool:
+            pooled.append((device, demand))
+        elif reason:
             reasons.append((device, demand, reason))
     if not own and not pooled:
         return _infeasible(session, reasons, rules)
-    alone = [demand for *_, demand in sorted(own, key=lambda entry: entry[:2])]
-    together = [demand for *_, demand in sorted(pooled, key=lambda entry: entry[:2])]
-    choices = tuple(demand.at_rate(rate / settings.headroom) for demand in alone)
-    return Candidate(tuple(together or alone), Choice(choices) if choices else None)
+    alone = _cheapest_first(own, lambda demand: 1 / demand.throughput)
+    together = _cheapest_first(pooled, partial(_busy, rules=rules))
+    headroom = settings.headroom
+    choices = alone if headroom == 1 else tuple([d.at_rate(rate / headroom) for d in alone])
+    return Candidate(together or alone, Choice(choices) if choices else None)
 
 
-def _busy(demand: Demand, device: DeviceSpec, rules: CandidateRules) -> float | None:
-    """The devices it keeps busy in a pool; None where it cannot be in one."""
-    if rules.pools is None or demand.session.replicas_max or not memory_fits((demand,), device):
-        return None
-    return load_of(demand, rules.pools)
+def _cheapest_first(
+    demands: Sequence[tuple[DeviceSpec, Demand]], devices: Callable[[Demand], float]
+) -> tuple[Demand, ...]:
+    """The demands by the price of the ``devices`` each needs."""
+    if len(demands) == 1:
+        return (demands[0][1],)
+    ranked = sorted(demands, key=lambda entry: (entry[0].price * devices(entry[1]), entry[0].type))
+    return tuple([demand for _, demand in ranked])
 
 
-def _demand(
-    session: Session, rate: float, device: DeviceSpec, rules: CandidateRules
-) -> tuple[Demand | None, str]:
-    """The demand on a device type and why it is infeasible there, if so; None: no profile."""
-    workload = rules.workload
-    demand, reason = None, ""
-    for source in (workload.profile, workload.offline):
-        profile = source(session.model, device.type) if source is not None else None
-        if profile is None:
-            continue
-        demand = make_demand(
-            session,
-            rate,
-            profile,
-            batch_cap=workload.batch_caps.get(session.model, profile.max_batch),
-            network_us=rules.settings.network_us,
-        )
-        reason = infeasible_reason(demand, device)
+def _can_pool(demand: Demand, device: DeviceSpec, rules: CandidateRules) -> bool:
+    """Whether it can be in a pool."""
+    return (
+        rules.pools is not None
+        and can_pool(demand, rules.pools)
+        and (not device.memory_bytes or demand.profile.memory_bytes <= device.memory_bytes)
+    )
+
+
+def _busy(demand: Demand, rules: CandidateRules) -> float:
+    """The devices that a demand which can be in a pool keeps busy there."""
+    assert rules.pools is not None, "there are no pools"
+    load = load_of(demand, rules.pools)
+    assert load is not None, f"{demand.name} can be in no pool"
+    return load
+
+
+def _demand(session: Session, rate: float, offers: Sequence[Offer]) -> tuple[Demand, str]:
+    """The demand on the first offer that can serve it, else on the last, and why that cannot."""
+    for offer in offers:
+        demand = offer.demand(session, rate)
+        reason = offer.reason(demand)
         if not reason:
             break
     return demand, reason
@@ -157,10 +168,14 @@ def _ways_out(
             if memory_fits((demand,), device)
         )[:1]
     ]
+    offers = Offers(rules.workload, rules.settings.network_us)
     for name in rules.workload.absent_types:
         device = DeviceSpec(type=name)
-        demand, reason = _demand(session, rules.settings.rate_min, device, rules)
-        if demand is not None and (not reason or _busy(demand, device, rules) is not None):
+        on_device = offers.on(device, session.model)
+        if not on_device:
+            continue
+        demand, reason = _demand(session, rules.settings.rate_min, on_device)
+        if not reason or _can_pool(demand, device, rules):
             ways.append(f"a device of type {name} would do")
     return ways
 

@@ -93,13 +93,21 @@ class _Waits:
     least_us: float
 
 
-def load_of(demand: Demand, rules: PoolRules) -> float | None:
-    """The devices a session keeps busy in a pool without end; None: it cannot be in one.
+def can_pool(demand: Demand, rules: PoolRules) -> bool:
+    """Whether a session can be in a pool: ``load_of`` without the load.
 
-    Its SLO has no room for it, or it asks for a number of replicas that a pool does not promise.
+    Not if its SLO has no room for it, or it asks for replicas that a pool does not promise.
     """
-    session = demand.session
+    session, table = demand.session, demand.table
     if session.replicas_max or session.replicas_min > POOL_DEVICES_MIN:
+        return False
+    gathering_us = (table.useful[0] - 1) * US_PER_S / demand.rate
+    return gathering_us + table.latencies_us[0] <= demand.budget_us - rules.ask_us
+
+
+def load_of(demand: Demand, rules: PoolRules) -> float | None:
+    """The devices a session keeps busy in a pool without end; None: it cannot be in one."""
+    if not can_pool(demand, rules):
         return None
     gathered = _gathered(demand, 1.0, 0.0, rules)
     return gathered.rate * gathered.work_us / US_PER_S if gathered is not None else None
