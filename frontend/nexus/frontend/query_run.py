@@ -13,8 +13,8 @@ The rules:
   not run and says UPSTREAM.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 from nexus.core.answer import StageResult
@@ -24,6 +24,10 @@ from nexus.core.query import Per, Query, Stage
 from nexus.core.request import DropReason, ItemResult, Outcome
 from nexus.frontend.limits import STAGE_ITEMS_MAX
 from nexus.frontend.outcomes import joined_tensors
+
+_NO_FINDINGS = ItemResult()
+
+_score = attrgetter("score")
 
 
 class Call(NamedTuple):
@@ -51,17 +55,23 @@ class StageStart:
 
 @dataclass(slots=True)
 class _Progress:
-    """A started stage. ``outcomes`` maps the first item of each answered call to its outcome."""
+    """A started stage. ``outcomes`` maps the first item of each answered call to its outcome.
+
+    The times and the batch are those of the slowest call.
+    """
 
     regions: tuple[Region | None, ...]
     skipped: int
     started_us: int
+    unanswered: int
+    finished_us: int
+    results: list[ItemResult | None]
     reason: DropReason | None = None
-    unanswered: int = 0
-    finished_us: int = 0
-    results: list[ItemResult | None] = field(default_factory=list)
     failures: dict[int, Outcome] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    queue_us: int = 0
+    execute_us: int = 0
+    batch: int = 0
 
     @property
     def gave_nothing(self) -> bool:
@@ -70,18 +80,35 @@ class _Progress:
             bool(self.failures) and len(self.failures) == len(self.results)
         )
 
+    def take(self, first: int, items: int, outcome: Outcome) -> None:
+        """Note how ``items`` items from ``first`` on ended."""
+        self.outcomes[first] = outcome
+        if outcome.reason is None:
+            self.results[first : first + items] = outcome.items or (_NO_FINDINGS,) * items
+        else:
+            self.failures.update(dict.fromkeys(range(first, first + items), outcome))
+        self.queue_us = max(self.queue_us, outcome.queue_us)
+        self.execute_us = max(self.execute_us, outcome.execute_us)
+        self.batch = max(self.batch, outcome.batch)
+        self.unanswered -= items
+
 
 class QueryRun:
-    """The state of one frame. The engine tells it of answers and dispatches what it returns."""
+    """The state of one frame. The engine tells it of answers and dispatches what it returns.
+
+    ``failure`` is the outcome of the query once a root gave no result; None otherwise.
+    """
 
     def __init__(self, query: Query) -> None:
         """Begin with no stage started."""
         self.query = query
+        self.failure: Outcome | None = None
         self._progress: dict[StageName, _Progress] = {}
+        self._unfinished = len(query.stages)
 
     def begin(self, now_us: int) -> tuple[StageStart, ...]:
         """Start the roots: one call each, on the frame."""
-        return tuple(self._start(stage, (None,), 0, 1, now_us) for stage in self.query.roots)
+        return tuple([self._start(stage, (None,), 0, 1, now_us) for stage in self.query.roots])
 
     def answered(
         self, stage: StageName, first: int, items: int, outcome: Outcome, now_us: int
@@ -91,51 +118,28 @@ class QueryRun:
         if outcome.ok and outcome.items and len(outcome.items) != items:
             message = f"the backend gave {len(outcome.items)} results for {items} items"
             outcome = Outcome(reason=DropReason.ERROR, message=message)
-        progress.outcomes[first] = outcome
-        for offset in range(items):
-            position = first + offset
-            if outcome.ok:
-                result = outcome.items[offset] if outcome.items else ItemResult()
-                progress.results[position] = result
-            else:
-                progress.failures[position] = outcome
-        progress.unanswered -= items
+        progress.take(first, items, outcome)
         assert progress.unanswered >= 0, (stage, first, items)
+        if outcome.reason is not None and not self.query.stage(stage).after:
+            self.failure = self.failure or _failure(stage, outcome)
         if progress.unanswered:
             return ()
         progress.finished_us = now_us
+        self._unfinished -= 1
         return tuple(self._start_ready(now_us))
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to run or to wait for."""
-        return len(self._progress) == len(self.query.stages) and not any(
-            progress.unanswered for progress in self._progress.values()
-        )
-
-    @property
-    def failure(self) -> Outcome | None:
-        """The outcome of the query when a root gave no result; None otherwise."""
-        for root in self.query.roots:
-            progress = self._progress.get(root.name)
-            if progress is not None and progress.failures:
-                outcome = progress.failures[0]
-                message = f"stage {root.name!r}: {outcome.message}"
-                return Outcome(
-                    reason=outcome.reason,
-                    message=message,
-                    retry_after_us=outcome.retry_after_us,
-                    expected_wait_us=outcome.expected_wait_us,
-                )
-        return None
+        return self._unfinished == 0
 
     @property
     def outcome(self) -> Outcome:
         """The outcome of a query that is finished without a failure; its times are sums."""
-        results = self.results({})
+        stages = self._progress.values()
         return Outcome(
-            queue_us=sum(result.outcome.queue_us for result in results),
-            execute_us=sum(result.outcome.execute_us for result in results),
+            queue_us=sum([progress.queue_us for progress in stages]),
+            execute_us=sum([progress.execute_us for progress in stages]),
         )
 
     def results(self, budgets_us: dict[StageName, int]) -> tuple[StageResult, ...]:
@@ -146,7 +150,10 @@ class QueryRun:
             if stage.name in self._progress
         )
 
-    def _start_ready(self, now_us: int) -> Iterator[StageStart]:
+    def _start_ready(self, now_us: int) -> list[StageStart]:
+        starts: list[StageStart] = []
+        if len(self._progress) == len(self.query.stages):
+            return starts
         # In topological order, so a stage that has nothing to do lets its children start too.
         for stage in self.query.stages:
             if stage.name in self._progress:
@@ -154,7 +161,8 @@ class QueryRun:
             parents = [self._progress.get(parent) for parent in stage.after]
             finished = [parent for parent in parents if parent and not parent.unanswered]
             if len(finished) == len(stage.after):
-                yield self._start_after(stage, finished, now_us)
+                starts.append(self._start_after(stage, finished, now_us))
+        return starts
 
     def _start_after(self, stage: Stage, parents: list[_Progress], now_us: int) -> StageStart:
         results = [result for parent in parents for result in parent.results]
@@ -184,6 +192,8 @@ class QueryRun:
             finished_us=now_us,
             results=[None] * len(regions),
         )
+        if not regions:
+            self._unfinished -= 1
         return StageStart(stage, _calls(stage.name, regions), parent_calls)
 
 
@@ -210,40 +220,58 @@ def _wanted(stage: Stage, result: ItemResult | None) -> list[Finding]:
         for finding in result.findings
         if finding.score >= stage.min_score and (not stage.each or finding.label in stage.each)
     ]
-    return sorted(wanted, key=lambda finding: -finding.score)
+    return sorted(wanted, key=_score, reverse=True)
 
 
 def _calls(stage: StageName, regions: tuple[Region | None, ...]) -> tuple[Call, ...]:
     """One call for all crops; one more for each item that looks at the whole frame."""
-    crops = tuple(region for region in regions if region is not None)
+    crops = _crops_of(regions)
     calls = [Call(stage, 0, len(crops), crops)] if crops else []
     calls += [Call(stage, position, 1) for position in range(len(crops), len(regions))]
     return tuple(calls)
 
 
-def _result(stage: StageName, progress: _Progress, budget_us: int) -> StageResult:
-    failures = sorted(progress.failures.items())
-    answered = [progress.outcomes[first] for first in sorted(progress.outcomes)]
-    crops = tuple(region for region in progress.regions if region is not None)
-    whole = len(crops) != len(progress.regions)
-    reason = progress.reason
-    if failures and progress.gave_nothing:
-        reason = failures[0][1].reason
-    outcome = Outcome(
-        reason=reason,
-        message="; ".join(f"item {position}: {failed.message}" for position, failed in failures),
-        items=tuple(result or ItemResult() for result in progress.results),
-        tensors=() if failures else joined_tensors([part.tensors for part in answered]),
-        queue_us=max((part.queue_us for part in answered), default=0),
-        execute_us=max((part.execute_us for part in answered), default=0),
-        batch=max((part.batch for part in answered), default=0),
+def _crops_of(regions: tuple[Region | None, ...]) -> tuple[Region, ...]:
+    return tuple([region for region in regions if region is not None])
+
+
+def _failure(root: StageName, outcome: Outcome) -> Outcome:
+    return Outcome(
+        reason=outcome.reason,
+        message=f"stage {root!r}: {outcome.message}",
+        retry_after_us=outcome.retry_after_us,
+        expected_wait_us=outcome.expected_wait_us,
     )
+
+
+def _result(stage: StageName, progress: _Progress, budget_us: int) -> StageResult:
+    crops = _crops_of(progress.regions)
+    whole = len(crops) != len(progress.regions)
     return StageResult(
         stage=stage,
-        outcome=outcome,
+        outcome=_stage_outcome(progress),
         regions=() if whole else crops,
         budget_us=budget_us,
         latency_us=progress.finished_us - progress.started_us,
         skipped_items=progress.skipped,
-        failed_items=len(failures),
+        failed_items=len(progress.failures),
+    )
+
+
+def _stage_outcome(progress: _Progress) -> Outcome:
+    answered = [outcome for _, outcome in sorted(progress.outcomes.items())]
+    if len(answered) == 1 and answered[0].ok and answered[0].items:
+        return answered[0]  # Nearly always: one call, and all of it gave something.
+    failures = sorted(progress.failures.items())
+    reason = progress.reason
+    if failures and progress.gave_nothing:
+        reason = failures[0][1].reason
+    return Outcome(
+        reason=reason,
+        message="; ".join(f"item {position}: {failed.message}" for position, failed in failures),
+        items=tuple(result or _NO_FINDINGS for result in progress.results),
+        tensors=() if failures else joined_tensors([part.tensors for part in answered]),
+        queue_us=progress.queue_us,
+        execute_us=progress.execute_us,
+        batch=progress.batch,
     )
