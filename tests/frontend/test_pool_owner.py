@@ -251,3 +251,16 @@ def test_pool_owner_takes_processing_and_travel_off_the_deadline() -> None:
     refused = owner.place("s", 1, 19_999, 0)
     assert isinstance(refused, Outcome)
     assert owner.place("s", 1, 20_000, 0) == "b0"
+
+
+def test_pool_owner_lets_a_tight_batch_go_before_one_that_gathers() -> None:
+    slow = session("slow", 2.0, 10.0, 500.0, batch=32, rate=100.0)
+    tight = session("tight", 2.0, 10.0, 50.0, batch=4, rate=10.0)
+    owner = PoolOwner(pool(1, slow, tight), ["b0"], travel_us=0)
+    assert owner.place("slow", 1, 80_000, 0) == "b0"
+    # Until 72 ms the device is spoken for, but the batch of 22 ms need not start before 58.
+    placed = [owner.place("tight", 4, 50_000, 0) for _ in range(3)]
+    assert placed[:2] == ["b0", "b0"]
+    # A third batch of 18 ms would be late itself.
+    assert isinstance(placed[2], Outcome)
+    assert placed[2].reason is DropReason.OVERLOADED

@@ -1,7 +1,8 @@
 """When a backend of a pool will be free, as its owner reckons: what it sent, and what it hears.
 
-Batches are executed in the order in which they were begun to be filled. Unless the backend says
-otherwise (BatchStarted), one is taken to start as the rule of deferral has it.
+Batches are executed in the order in which they were begun to be filled, except where a more urgent
+one went ahead of others that can wait. Unless the backend says otherwise (BatchStarted), one is
+taken to start as the rule of deferral has it.
 """
 
 from typing import NamedTuple
@@ -39,9 +40,31 @@ class MemberTimeline:
             free_us = batch.ends_us(free_us)
         return free_us
 
-    def add(self, batch: PoolBatch) -> None:
-        """A batch was begun here, behind all others."""
-        self._waiting.append(batch)
+    def opening(
+        self, batch_us: int, ready_us: int, latest_us: int, now_us: int
+    ) -> tuple[int, int] | None:
+        """Where a batch that cannot go behind all others can go before some; None: nowhere.
+
+        Returns the position, and when the device is free there. The batch takes ``batch_us``, is
+        full at ``ready_us`` and must start by ``latest_us``; those behind it must still be in time.
+        """
+        if self._waiting:
+            self._start_what_is_due(now_us)
+        free_us = self._running_until_us
+        for position, behind in enumerate(self._waiting):
+            if free_us > latest_us:
+                return None
+            end_us = max(free_us, ready_us) + batch_us
+            # The backend starts what is full as soon as it can.
+            kept = behind.closed and max(free_us, now_us) < ready_us
+            if not kept and self._can_wait(position, end_us):
+                return position, free_us
+            free_us = behind.ends_us(free_us)
+        return None
+
+    def add(self, batch: PoolBatch, position: int | None = None) -> None:
+        """A batch was begun here: behind all others, or at a position that ``opening`` found."""
+        self._waiting.insert(len(self._waiting) if position is None else position, batch)
 
     def clear(self) -> tuple[PoolBatch, ...]:
         """Forget everything, and return what had not started."""
@@ -61,6 +84,14 @@ class MemberTimeline:
         self._keep_the_rest(session, latencies, said.queued_items, now_us)
         self.free_us(now_us)
         return batch
+
+    def _can_wait(self, position: int, until_us: int) -> bool:
+        """Whether all that wait from ``position`` on are in time if the device is busy until."""
+        for batch in self._waiting[position:]:
+            until_us = batch.ends_us(until_us)
+            if until_us > batch.due_us:
+                return False
+        return True
 
     def _start_what_is_due(self, now_us: int) -> None:
         while self._waiting:

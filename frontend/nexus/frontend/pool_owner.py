@@ -25,6 +25,8 @@ from nexus.frontend.pool_thrift import PoolLoad
 
 Placed: TypeAlias = BackendName | Outcome
 """Where items go, or why they are refused."""
+_Opening: TypeAlias = tuple[MemberTimeline, int, int | None]
+"""A member, when it is free for the batch, and which of those waiting there it goes before."""
 
 
 class PoolOwner:
@@ -140,11 +142,13 @@ class PoolOwner:
         thrift = self._load.thrift(len(self._members), now_us)
         least = max(items, latencies.good_enough(planned, thrift))
         latest_us = self._latest_us(filling, due_us - latencies.of(least), ready_us, now_us)
-        chosen = self._choose(ready_us, latest_us, now_us, avoid)
+        chosen = self._choose(ready_us, latest_us, now_us, avoid) or self._go_ahead(
+            latencies.of(least), ready_us, latest_us, now_us, avoid
+        )
         if chosen is None:
             filling.entitlement.refused(now_us + filling.session.slo_us)
             return None
-        member, free_us = chosen
+        member, free_us, position = chosen
         left_us = due_us - max(ready_us, free_us)
         planned = max(items, min(planned, latencies.largest_within(left_us, 0.0)))
         batch = PoolBatch(
@@ -158,7 +162,7 @@ class PoolOwner:
             planned_items=planned,
             slack_us=filling.session.slack_us,
         )
-        member.add(batch)
+        member.add(batch, position)
         filling.begin(batch, now_us)
         self._load.spend(latencies.of(planned))
         filling.entitlement.spend(latencies.of(planned))
@@ -166,13 +170,25 @@ class PoolOwner:
 
     def _choose(
         self, ready_us: int, latest_us: int, now_us: int, avoid: BackendName
-    ) -> tuple[MemberTimeline, int] | None:
+    ) -> _Opening | None:
         """The member for a batch, and when it is free; a spare only if no other is in time."""
         for members in (self._members, self._spares):
             able = [m for m in members if m.backend != avoid] if avoid else members
             chosen = _best(able, ready_us, latest_us, now_us)
             if chosen is not None:
-                return chosen
+                return (*chosen, None)
+        return None
+
+    def _go_ahead(
+        self, batch_us: int, ready_us: int, latest_us: int, now_us: int, avoid: BackendName
+    ) -> _Opening | None:
+        """The member where the batch can go before others that can wait: most of them gather."""
+        for member in (*self._members, *self._spares):
+            if member.backend != avoid:
+                opening = member.opening(batch_us, ready_us, latest_us, now_us)
+                if opening is not None:
+                    position, free_us = opening
+                    return member, free_us, position
         return None
 
     def _latest_us(self, filling: BatchFilling, latest_us: int, ready_us: int, now_us: int) -> int:
