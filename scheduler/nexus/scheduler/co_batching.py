@@ -25,6 +25,9 @@ from nexus.scheduler.fleet import Choice
 Kinds: TypeAlias = tuple[tuple[tuple[ModelName, DeviceType], ...], ...]
 """The models and device types of a candidate's demands, in pools and of its own."""
 
+_Types: TypeAlias = tuple[ModelName, tuple[DeviceType, ...], tuple[DeviceType, ...]]
+"""What tells the kinds of candidates apart, but for which models share a profile."""
+
 SharedProfile: TypeAlias = Callable[[Demand], Profile | None]
 """The profile of the batches that a demand shares with other models; None: with none."""
 
@@ -50,6 +53,7 @@ def co_batched(
     a number of replicas are left alone: a group has one for all.
     """
     groups: dict[Kinds, list[tuple[Candidate, Choice]]] = {}
+    known: dict[_Types, list[tuple[Candidate, Choice]]] = {}
     joined: list[Candidate] = []
     for candidate in candidates:
         session, own = candidate.demands[0].session, candidate.own
@@ -60,9 +64,13 @@ def co_batched(
             or (not alike and not any(map(shared, own.demands)))
         ):
             joined.append(candidate)
-        else:
+            continue
+        types = (session.model, _types(candidate.demands), _types(own.demands))
+        group = known.get(types)
+        if group is None:
             kinds = (_kinds(candidate.demands, shared), _kinds(own.demands, shared))
-            groups.setdefault(kinds, []).append((candidate, own))
+            group = known[types] = groups.setdefault(kinds, [])
+        group.append((candidate, own))
     for members in groups.values():
         joined += _joined(members, before or {}, shared)
     return joined
@@ -71,7 +79,8 @@ def co_batched(
 def groups_of(plans: Iterable[BackendPlan]) -> dict[SessionName, SessionName]:
     """The group of every session that the plans batch together with others, by its first member."""
     groups: dict[SessionName, SessionName] = {}
-    for plan in plans:
+    # The members of a pool share one tuple of placements.
+    for plan in {id(plan.placements): plan for plan in plans}.values():
         members: dict[tuple[str, int, int], list[SessionName]] = {}
         for placement in plan.placements:
             if placement.group is not None:
@@ -93,10 +102,11 @@ def together(members: Sequence[Demand], profile: Profile | None = None) -> Deman
     limit = min(member.batch_limit for member in members)
     table = batch_table(profile, min(profile.max_batch, limit)) if profile else lead.table
     parts = [
-        Part(part.session, part.share * member.rate / rate)
+        Part(part.session, part.share * (member.rate / rate))
         for member in members
         for part in (member.parts or (Part(member.session, 1.0),))
     ]
+    parts.sort(key=lambda part: part.session.name)
     return Demand(
         session=lead.session,
         rate=rate,
@@ -104,7 +114,7 @@ def together(members: Sequence[Demand], profile: Profile | None = None) -> Deman
         budget_us=lead.budget_us,
         table=table,
         batch=saturating_batch(table, lead.budget_us),
-        parts=tuple(sorted(parts, key=lambda part: part.session.name)),
+        parts=tuple(parts),
     )
 
 
@@ -127,6 +137,22 @@ class _Group:
     def order(self) -> tuple[int, SessionName]:
         """The tightest first."""
         return self.own.demands[0].budget_us, self.members[0].name
+
+    def as_one(self, shared: SharedProfile) -> Candidate:
+        """The members as one candidate.
+
+        In a pool it is what it is on devices of its own, at the rate without headroom.
+        """
+        if len(self.members) == 1:
+            return self.members[0]
+        pooled = []
+        for alike in zip(*(member.demands for member in self.members), strict=True):
+            own = self.own.on(alike[0].profile.device)
+            if own is not None:
+                pooled.append(own.at_rate(sum([demand.rate for demand in alike])))
+            else:
+                pooled.append(together(alike, shared(alike[0])))
+        return Candidate(tuple(pooled), self.own)
 
 
 def _joined(
@@ -160,10 +186,7 @@ def _joined(
             groups[place - 1] = _Group(groups[place - 1].members + newcomer.members, joined)
         else:
             groups.insert(place, newcomer)
-    return [
-        group.members[0] if len(group.members) == 1 else _as_one(group.members, shared)
-        for group in groups
-    ]
+    return [group.as_one(shared) for group in groups]
 
 
 def _group(members: Sequence[tuple[Candidate, Choice]], shared: SharedProfile) -> _Group | None:
@@ -186,12 +209,6 @@ def _worth_joining(group: Choice, newcomer: Choice, shared: SharedProfile) -> Ch
     return Choice(demands) if occupied(demands[0]) <= apart else None
 
 
-def _as_one(members: Sequence[Candidate], shared: SharedProfile) -> Candidate:
-    own = [member.own.demands for member in members if member.own is not None]
-    pooled = [member.demands for member in members]
-    return Candidate(_all_together(pooled, shared), Choice(_all_together(own, shared)))
-
-
 def _all_together(
     members: Sequence[tuple[Demand, ...]], shared: SharedProfile
 ) -> tuple[Demand, ...]:
@@ -204,3 +221,7 @@ def _kinds(
     return tuple(
         ((shared(demand) or demand.profile).model, demand.profile.device) for demand in demands
     )
+
+
+def _types(demands: Sequence[Demand]) -> tuple[DeviceType, ...]:
+    return tuple([demand.profile.device for demand in demands])

@@ -130,15 +130,23 @@ def make_plan(
 def lower_bound(loads: Sequence[SessionLoad], workload: Workload) -> dict[DeviceType, float]:
     """Devices if every batch were the best one, full, back to back; SLOs and packing ignored."""
     bound: dict[DeviceType, float] = {}
+    cheapest: dict[ModelName, tuple[float, DeviceType, float]] = {}
     for load in loads:
-        costs = [
-            (spec.price * load.rate / profile.best_throughput, spec.type, profile)
-            for spec in workload.devices
-            if (profile := workload.profile(load.session.model, spec.type)) is not None
-        ]
-        _, device, cheapest = min(costs, key=lambda cost: cost[:2])
-        bound[device] = bound.get(device, 0.0) + load.rate / cheapest.best_throughput
+        model = load.session.model
+        if model not in cheapest:
+            cheapest[model] = _cheapest(model, workload)
+        _, device, throughput = cheapest[model]
+        bound[device] = bound.get(device, 0.0) + load.rate / throughput
     return bound
+
+
+def _cheapest(model: ModelName, workload: Workload) -> tuple[float, DeviceType, float]:
+    """The price of a model's item at best, the device type that has it, and the throughput."""
+    return min(
+        (spec.price / profile.best_throughput, spec.type, profile.best_throughput)
+        for spec in workload.devices
+        if (profile := workload.profile(model, spec.type)) is not None
+    )
 
 
 def _all_loads(
