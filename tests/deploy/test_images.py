@@ -70,6 +70,14 @@ def test_image_of_the_backend_takes_its_torch_from_the_index_it_is_told() -> Non
     assert '${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"}' in text
 
 
+def test_image_of_the_frontend_listens_to_its_peers_where_pods_open_it() -> None:
+    manifest = (DEPLOY / "kubernetes" / "base" / "frontend.yaml").read_text()
+    listens = re.compile(r"NEXUS_PEER_LISTEN=0\.0\.0\.0:(\d+)$", re.MULTILINE)
+    (port,) = listens.findall(dockerfile("frontend"))
+    assert f"{{name: peer, containerPort: {port}}}" in manifest
+    assert port in dockerfile("frontend").split("EXPOSE")[1].splitlines()[0].split()
+
+
 def test_image_context_holds_what_the_wheel_is_made_of() -> None:
     packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
     missing = [

@@ -327,6 +327,7 @@ def test_kustomize_policies_let_each_flow_through_at_both_ends(overlay: str) -> 
         ("backend", "redis", "redis"),
         ("scheduler", "redis", "redis"),
         ("frontend", "backend", "data"),
+        ("frontend", "frontend", "peer"),
         ("scheduler", "backend", "grpc"),
     ]
     for source, target, port in flows:

@@ -21,6 +21,12 @@ def test_settings_advertise_defaults_to_a_host_others_can_reach() -> None:
     assert parse_settings(["--listen", "0.0.0.0:1"], {}).advertise not in {"0.0.0.0", ""}
 
 
+def test_settings_peers_are_heard_where_callers_are() -> None:
+    assert parse_settings(["--listen", "0.0.0.0:1"], {}).peer_listen == Address("0.0.0.0", 0)
+    own = parse_settings(["--peer-listen", "127.0.0.1:2"], {})
+    assert own.peer_listen == Address("127.0.0.1", 2)
+
+
 @pytest.mark.parametrize("listen", ["8001", "h:", ":1", "h:x", "h:65536"])
 def test_settings_bad_address_is_named(listen: str) -> None:
     with pytest.raises(InvalidArgumentError, match="--listen"):

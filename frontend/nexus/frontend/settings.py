@@ -53,7 +53,9 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         data_listen=parse_address(flags.data_listen, "--data-listen")
         if flags.data_listen
         else None,
-        peer_listen=parse_address(flags.peer_listen, "--peer-listen"),
+        peer_listen=parse_address(flags.peer_listen, "--peer-listen")
+        if flags.peer_listen
+        else Address(listen.host, 0),
     )
 
 
@@ -79,7 +81,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("listen", "127.0.0.1:8001", "HOST:PORT for gRPC; port 0 takes a free one")
     add("metrics-listen", "127.0.0.1:8002", "HOST:PORT for Prometheus")
     add("data-listen", "", "HOST:PORT for requests as frames; empty: off")
-    add("peer-listen", "127.0.0.1:0", "HOST:PORT for other frontends, which share pools with it")
+    add("peer-listen", "", "HOST:PORT for other frontends; empty: --listen's host, any port")
     add("store", "redis://127.0.0.1:6379", "URL of the store")
     add("cluster", DEFAULT_CLUSTER, "name of the cluster")
     add("name", socket.gethostname(), "name of this frontend, unique in the cluster")
