@@ -29,9 +29,11 @@ class FickleStore(MemoryStore):
         self._check(self.away)
         return await super().get(key)
 
-    async def acquire_lease(self, name: str, holder: str, ttl_us: int) -> int | None:
+    async def acquire_lease(
+        self, name: str, holder: str, ttl_us: int, above: int = 0
+    ) -> int | None:
         self._check(self.away)
-        return await super().acquire_lease(name, holder, ttl_us)
+        return await super().acquire_lease(name, holder, ttl_us, above)
 
     async def put_fenced(self, key: str, value: bytes, fence: int) -> None:
         self._check(self.away or self.read_only)

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
+from nexus.core.catalogue_doubt import EMPTY_US
 from nexus.core.cluster import Catalogue
 from nexus.core.plan import Plan
 from nexus.core.profile import linear_profile
 from nexus.core.routing import RoutingTable
 from nexus.core.session import Session
 from nexus.core.units import US_PER_S
-from nexus.scheduler.absence import EMPTY_US
 from nexus.scheduler.engine import SchedulerEngine
 from nexus.scheduler.settings import DEFAULT, EpochSettings, TunerSettings
 from tests.scheduler.virtual_cluster import VirtualCluster, catalogue_of, resnet
@@ -146,10 +146,28 @@ def test_engine_goes_on_from_its_own_plan_when_the_store_has_lost_it() -> None:
     plan, table = cluster.plan, cluster.table
     cluster.plan, cluster.table = Plan(), RoutingTable()
     cluster.lead(2)
+    assert cluster.plan.fence == 2
+    assert cluster.table == replace(table, fence=2)
     cluster.step()
     assert (cluster.plan.version, cluster.plan.fence) == (plan.version + 1, 2)
-    assert cluster.engine.table.version >= table.version
-    assert cluster.engine.table.session(BUSY.name) == table.session(BUSY.name)
+    assert cluster.table.version >= table.version
+    assert cluster.table.session(BUSY.name) == table.session(BUSY.name)
+
+
+def test_engine_waits_for_all_to_report_to_a_store_that_was_emptied() -> None:
+    cluster = cluster_of("b0", "b1")
+    backends, catalogue = dict(cluster.backends), cluster.catalogue
+    routed = {name: cluster.routed(name) for name in (BUSY.name, OTHER.name)}
+    cluster.plan, cluster.table, cluster.catalogue = Plan(), RoutingTable(), Catalogue()
+    cluster.backends = {"b1": backends["b1"]}
+    cluster.step()
+    assert cluster.story == []
+    cluster.lead(2)
+    for second in range(10):
+        cluster.backends = backends if second else cluster.backends
+        cluster.catalogue = replace(catalogue, version=7) if second > 3 else Catalogue()
+        cluster.step()
+        assert {name: cluster.routed(name) for name in routed} == routed
 
 
 LADDER = Session(model="resnet", slo_us=50_000, expected_rate=700, variants=("small",))

@@ -184,6 +184,16 @@ async def test_lease_released_is_free_at_once(place: Place) -> None:
     assert second > first
 
 
+async def test_lease_number_is_above_what_its_holder_has_seen(place: Place) -> None:
+    """The store was exchanged for one that is empty and whose clock is behind."""
+    seen = 9_000_000_000_000
+    first = await place.store.acquire_lease("lease", "one", TTL_US, seen)
+    assert first == seen + 1
+    assert await place.store.acquire_lease("lease", "one", TTL_US, seen + 5) == first
+    await place.pass_time(TTL_US + A_MOMENT_US)
+    assert await place.store.acquire_lease("lease", "two", LONG_US) == seen + 2
+
+
 async def test_lease_is_not_released_by_another(place: Place) -> None:
     await place.store.acquire_lease("lease", "one", LONG_US)
     await place.store.release_lease("lease", "two")

@@ -63,11 +63,15 @@ class Store(Protocol):
         """All live keys that begin with ``prefix``, with their values, sorted by key."""
         ...
 
-    async def acquire_lease(self, name: str, holder: str, ttl_us: int) -> int | None:
+    async def acquire_lease(
+        self, name: str, holder: str, ttl_us: int, above: int = 0
+    ) -> int | None:
         """Take or renew the lease ``name`` for ``ttl_us``; return its fencing number.
 
         The number grows with every new holding, and also across the loss of the store's data. The
-        same holder renews and keeps its number; None says that another holds the lease.
+        same holder renews and keeps its number; None says that another holds the lease. A new
+        number is greater than ``above``, whatever became of the store's data and clock: whoever
+        held the lease before knows how far the numbers had come.
         """
         ...
 

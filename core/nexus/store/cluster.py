@@ -104,9 +104,12 @@ class ClusterStore:
         await self._store.put_fenced(self._keys.table, to_json(table), fence)
         await self._store.notify(self._keys.table_channel)
 
-    async def acquire_scheduler_lease(self, holder: str, ttl_us: int) -> int | None:
-        """Become or stay the leader; return the fencing number, None while another leads."""
-        return await self._store.acquire_lease(self._keys.scheduler_lease, holder, ttl_us)
+    async def acquire_scheduler_lease(self, holder: str, ttl_us: int, above: int = 0) -> int | None:
+        """Become or stay the leader; return the fencing number, None while another leads.
+
+        A new number is greater than ``above``, the greatest under which this process has published.
+        """
+        return await self._store.acquire_lease(self._keys.scheduler_lease, holder, ttl_us, above)
 
     async def release_scheduler_lease(self, holder: str) -> None:
         """Stop leading at once, so that a standby need not wait for the lease to end."""

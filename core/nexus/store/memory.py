@@ -101,7 +101,9 @@ class MemoryStore:
         require_key_count(prefix, len(keys))
         return {key: self._entries[key].value for key in keys}
 
-    async def acquire_lease(self, name: str, holder: str, ttl_us: int) -> int | None:
+    async def acquire_lease(
+        self, name: str, holder: str, ttl_us: int, above: int = 0
+    ) -> int | None:
         """See Store."""
         now_us = self._clock.now_us()
         lease = self._leases.get(name)
@@ -110,7 +112,7 @@ class MemoryStore:
                 return None
             number = lease.number
         else:
-            number = self._lease_numbers.get(name, 0) + 1
+            number = max(self._lease_numbers.get(name, 0), above) + 1
             self._lease_numbers[name] = number
         self._leases[name] = _Lease(holder, number, now_us + ttl_us)
         return number

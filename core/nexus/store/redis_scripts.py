@@ -48,14 +48,19 @@ redis.call('SET', KEYS[1], ARGV[1])
 return tonumber(ARGV[2])
 """
 
-# KEYS: lease, counter of its numbers. ARGV: holder, time to live in ms. The lease's value is
-# "NUMBER HOLDER". Returns the number, or false (nil) when another holds the lease.
+# KEYS: lease, counter of its numbers. ARGV: holder, time to live in ms, a number to stay above (the
+# clock may be behind that of a server this one replaced). The lease's value is "NUMBER HOLDER".
+# Returns the number, or false (nil) when another holds the lease.
 ACQUIRE_LEASE = (
     _NEXT
     + """
 local lease = redis.call('GET', KEYS[1])
 if not lease then
   local number = following(KEYS[2])
+  if number <= tonumber(ARGV[3]) then
+    number = tonumber(ARGV[3]) + 1
+    redis.call('SET', KEYS[2], string.format('%.0f', number))
+  end
   redis.call('SET', KEYS[1], string.format('%.0f %s', number, ARGV[1]), 'PX', ARGV[2])
   return number
 end

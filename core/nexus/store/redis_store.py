@@ -92,10 +92,12 @@ class RedisStore:
             if cursor == 0:
                 return dict(sorted(found.items()))
 
-    async def acquire_lease(self, name: str, holder: str, ttl_us: int) -> int | None:
+    async def acquire_lease(
+        self, name: str, holder: str, ttl_us: int, above: int = 0
+    ) -> int | None:
         """See Store."""
         keys = (name, f"number:{name}")
-        arguments = (holder, _milliseconds(ttl_us))
+        arguments = (holder, _milliseconds(ttl_us), above)
         number = await self._call(lambda: self._acquire_lease(keys=keys, args=arguments))
         return None if number is None else int(number)
 

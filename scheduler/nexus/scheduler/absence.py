@@ -1,23 +1,18 @@
 """Whether an absence can be believed yet: a process that is gone, or one yet to report.
 
-Reports live in the store for a few seconds only. After an outage of the store, or when a whole
-cluster was down, the first look finds few of them or none, though everybody serves. A leader that
-believed it would withdraw routes that work, so it waits until it has watched for as long as a
-report lives. Absences are believed at once by a scheduler that has watched for longer: they then
-mean that reports have stopped.
-
-Nobody withdraws everything declared in one moment either: a catalogue that is suddenly empty is a
-store that was emptied or exchanged, until it has stayed so.
+Reports live in the store for a few seconds only. After an outage of the store, right after it was
+emptied, or when a whole cluster was down, a look finds few of them or none, though everybody
+serves. A leader that believed it would withdraw routes that work, so it waits until it has watched
+for as long as a report lives. Absences are believed at once by a scheduler that has watched for
+longer: they then mean that reports have stopped.
 """
 
-from nexus.core.cluster import BackendStatus, Catalogue, FrontendReport
+from nexus.core.cluster import BackendStatus, FrontendReport
 from nexus.core.names import BackendName
 from nexus.core.routing import RoutingTable, backends_of
 
 UNREACHABLE_US = 5_000_000
 """A backend that nobody can reach is counted as gone for so long: its status outlives it by 3 s."""
-EMPTY_US = 30_000_000
-"""For so long an empty catalogue is not believed: the time to put things right."""
 GAP_US = 2_000_000
 """Looks come each second: after a longer gap watching begins anew."""
 
@@ -36,6 +31,10 @@ class Watch:
         if self._since_us is None or now_us - self._last_us > GAP_US:
             self._since_us = now_us
         self._last_us = now_us
+
+    def restart(self) -> None:
+        """What was seen last is no news of anybody: the store was emptied."""
+        self._since_us = None
 
     def settled(self, now_us: int) -> bool:
         """Whether everybody has had the time to report."""
@@ -86,37 +85,3 @@ class Unreachable:
             for status in backends
             if (status.backend, status.incarnation) not in self._until_us
         )
-
-
-class CatalogueDoubt:
-    """What to go by while the catalogue says that nothing is declared any more."""
-
-    def __init__(self) -> None:
-        """Nothing has been declared."""
-        self._last = Catalogue()
-        self._empty_since_us: int | None = None
-
-    @property
-    def doubted(self) -> bool:
-        """Whether the last look was not believed."""
-        return self._empty_since_us is not None
-
-    def believed(self, catalogue: Catalogue, now_us: int) -> Catalogue:
-        """The catalogue, or the last one while a sudden emptiness is young.
-
-        Emptied in steps, it is believed: then no session was left before the last step.
-        """
-        served = self._last.sessions or self._last.queries
-        if not _is_empty(catalogue) or not served:
-            self._empty_since_us = None
-        elif self._empty_since_us is None:
-            self._empty_since_us = now_us
-        elif now_us - self._empty_since_us >= EMPTY_US:
-            self._empty_since_us = None
-        if self._empty_since_us is None:
-            self._last = catalogue
-        return self._last
-
-
-def _is_empty(catalogue: Catalogue) -> bool:
-    return not (catalogue.models or catalogue.sessions or catalogue.queries or catalogue.profiles)

@@ -11,11 +11,12 @@ standby knows the rates when it takes over.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from nexus.core.catalogue_doubt import CatalogueDoubt
 from nexus.core.cluster import BackendStatus, Catalogue
 from nexus.core.names import BackendName, DeviceType, SessionName
 from nexus.core.plan import Plan
 from nexus.core.routing import RoutingTable
-from nexus.scheduler.absence import CatalogueDoubt, Unreachable, Watch, missing
+from nexus.scheduler.absence import Unreachable, Watch, missing
 from nexus.scheduler.events import (
     Effect,
     Event,
@@ -107,12 +108,24 @@ class SchedulerEngine:
     def handle(self, event: Event, now_us: int) -> tuple[Effect, ...]:
         """Take one event; effects come only while leading."""
         self.trigger = ""
+        if isinstance(event, LeaseGained):
+            return (*self._gain(event, now_us), *self._act(now_us))
         if isinstance(event, LeaseLost):
             self._leading = False
-        elif isinstance(event, LeaseGained):
-            self._gain(event, now_us)
         elif isinstance(event, Observed):
             self._observe(event, now_us)
+        return self._act(now_us)
+
+    def next_wakeup_us(self) -> int | None:
+        """The end of the epoch, or of waiting for more changes; None when only a look helps."""
+        if not self._leading or self._doubtful:
+            return None
+        if self._change_due_us is None:
+            return self._epoch_due_us
+        return min(self._epoch_due_us, self._change_due_us)
+
+    def _act(self, now_us: int) -> tuple[Effect, ...]:
+        """Plan if something calls for it, and go one step further with the roll-out."""
         if not self._leading or self._observed is None:
             return ()
         self._doubtful = self._doubts(self._observed, now_us)
@@ -127,19 +140,19 @@ class SchedulerEngine:
         scaled = self._make_plan(self._observed, usable, now_us) if self.trigger else ()
         return (*self._publish(self._observed), *scaled)
 
-    def next_wakeup_us(self) -> int | None:
-        """The end of the epoch, or of waiting for more changes; None when only a look helps."""
-        if not self._leading or self._doubtful:
-            return None
-        if self._change_due_us is None:
-            return self._epoch_due_us
-        return min(self._epoch_due_us, self._change_due_us)
+    def _gain(self, event: LeaseGained, now_us: int) -> tuple[Effect, ...]:
+        """Take over where the last leader stopped.
 
-    def _gain(self, event: LeaseGained, now_us: int) -> None:
-        """Take over where the last leader stopped; a store that lost all lost that, too."""
+        A store that has lost that gets it back from here at once, under the new fence: whoever
+        starts next needs a table, and nothing else may call for another for a long time.
+        """
         self._leading = True
-        if (event.plan.version, event.table.version) >= (self._plan.version, self._table.version):
+        newest = (event.plan.version, event.table.version)
+        stored = newest >= (self._plan.version, self._table.version)
+        if stored:
             self._plan, self._table = event.plan, event.table
+        else:
+            self._distrust_absences()
         self._plan = replace(self._plan, fence=event.fence)
         self._table = replace(self._table, fence=event.fence)
         self._target = _target_of(self._plan)
@@ -152,6 +165,12 @@ class SchedulerEngine:
         self._lost = frozenset()
         self._demanded = DemandedDevices()
         self._scaled = None
+        return () if stored else (PublishPlan(self._plan), PublishTable(self._table))
+
+    def _distrust_absences(self) -> None:
+        """The store was emptied: those who report are there, but who does not may be, too."""
+        self._watch.restart()
+        self._lost = frozenset()
 
     def _doubts(self, observed: Observed, now_us: int) -> bool:
         """Whether someone is missing who may only not have reported yet: better do nothing."""
@@ -160,17 +179,22 @@ class SchedulerEngine:
         )
 
     def _observe(self, event: Observed, now_us: int) -> None:
+        doubted = self._declared.doubted
+        catalogue = self._declared.believed(event.catalogue, now_us)
+        if self._declared.doubted and not doubted:
+            self._distrust_absences()
         self._watch.look(now_us)
         event = replace(
             event,
-            catalogue=self._declared.believed(event.catalogue, now_us),
+            catalogue=catalogue,
             backends=self._unreachable.among(self._table, event.backends, event.frontends, now_us),
         )
         self._load.observe(event, now_us)
         before, self._observed = self._observed, event
         if before is None or membership(before) == membership(event):
             return
-        self._lost |= lost(before, event)
+        if not self._doubts(event, now_us):
+            self._lost |= lost(before, event)
         if self._change_due_us is None:
             self._change_due_us = now_us + self._epochs.debounce_us
 

@@ -1,7 +1,9 @@
 """The scheduler's lease: held while it is renewed in time, given up before another can have it.
 
 The lease lives in the store; this is what one process believes about it. A store that is away
-cannot renew, so belief ends with the time to live, counted from before the last renewal was sent.
+cannot renew, so belief ends with the time to live, counted from before the last renewal was sent. A
+store that was emptied grants the lease anew, and always under a greater number than before: readers
+ignore what comes under a smaller one.
 """
 
 from nexus.core.clock import Clock
@@ -24,6 +26,7 @@ class Leadership:
         self._clock = clock
         self._renew_due_us = 0
         self._held_until_us = 0
+        self._greatest = 0
 
     async def keep(self) -> int | None:
         """Renew the lease if it is time, or try to get it; return ``fence``.
@@ -35,12 +38,15 @@ class Leadership:
         if now_us < self._renew_due_us:
             return self.fence
         try:
-            fence = await self._cluster.acquire_scheduler_lease(self._holder, LEASE_TTL_US)
+            fence = await self._cluster.acquire_scheduler_lease(
+                self._holder, LEASE_TTL_US, self._greatest
+            )
         except UnavailableError:
             if self._clock.now_us() >= self._held_until_us:
                 self.fence = None
             raise
         self.fence = fence
+        self._greatest = max(self._greatest, fence or 0)
         self._renew_due_us = now_us + RENEW_US
         self._held_until_us = now_us + LEASE_TTL_US
         return fence
