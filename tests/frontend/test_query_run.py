@@ -7,11 +7,8 @@ from nexus.core.finding import Finding, Region
 from nexus.core.query import Per, Query, Stage
 from nexus.core.request import DropReason, ItemResult, Outcome, dropped
 from nexus.frontend.counters import ArrivalCounters
-from nexus.frontend.query_deadlines import (
-    downstream_us,
-    expected_finish_us,
-    stage_deadlines_us,
-)
+from nexus.frontend.planned_query import PlannedQuery
+from nexus.frontend.query_deadlines import StageBudgets, expected_finish_us
 from nexus.frontend.query_run import QueryRun, StageStart
 
 
@@ -135,7 +132,7 @@ def test_query_deadlines_every_path_fits_and_ends_at_the_deadline(
 ) -> None:
     dag = query(child("a"), child("b", after=("root", "a")))
     plan = {"root": root_us, "a": a_us, "b": b_us}
-    deadlines = stage_deadlines_us(dag, plan, 1_000, 1_000 + left_us)
+    deadlines = StageBudgets(dag, plan).deadlines_us(1_000, 1_000 + left_us)
     assert deadlines["b"] == 1_000 + left_us
     assert 1_000 <= deadlines["root"] <= deadlines["a"] <= deadlines["b"]
     if root_us + a_us + b_us <= left_us:
@@ -145,17 +142,14 @@ def test_query_deadlines_every_path_fits_and_ends_at_the_deadline(
 
 def test_query_deadlines_take_the_longest_branch() -> None:
     dag = query(child("short"), child("long"))
-    assert downstream_us(dag, {"root": 1, "short": 5, "long": 9}) == {
-        "root": 9,
-        "short": 0,
-        "long": 0,
-    }
-    assert expected_finish_us(dag, {"root": 1, "short": 5, "long": 9}, 100) == 110
+    plan = {"root": 1, "short": 5, "long": 9}
+    assert StageBudgets(dag, plan).downstream_us == {"root": 9, "short": 0, "long": 0}
+    assert expected_finish_us(dag, plan, 100) == 110
 
 
 def test_counters_measure_fan_out_once_there_is_enough_to_measure() -> None:
     counters = ArrivalCounters()
-    dag = query(child(fan_out=3.0), child("leaf", after=("child",), fan_out=2.0))
+    dag = PlannedQuery(query(child(fan_out=3.0), child("leaf", after=("child",), fan_out=2.0)), {})
     assert counters.expected_calls(dag) == {"root": 1.0, "child": 3.0, "leaf": 6.0}
     for _ in range(20):
         counters.stage("q/child", 1, 2)

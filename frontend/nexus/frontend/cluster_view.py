@@ -2,12 +2,13 @@
 
 from nexus.core.cluster import Catalogue
 from nexus.core.model import Model
-from nexus.core.names import BackendName, QueryName, SessionName, stage_session_name
-from nexus.core.query import Query, Stage
+from nexus.core.names import BackendName, QueryName, SessionName
+from nexus.core.query import Query
 from nexus.core.request import DropReason, Outcome, dropped
 from nexus.core.routing import RoutingTable, backends_of
 from nexus.core.tensor import VARIABLE
 from nexus.frontend.limits import NO_ROUTE_RETRY_US, REQUEST_ITEMS_MAX
+from nexus.frontend.planned_query import PlannedQuery
 from nexus.frontend.pools import Pools
 from nexus.frontend.session_dispatcher import DispatchLimits, SessionDispatcher
 
@@ -26,11 +27,13 @@ class ClusterView:
         self.lost: set[BackendName] = set()
         self._dispatchers: dict[SessionName, SessionDispatcher] = {}
         self._queries: dict[QueryName, Query] = {}
+        self._planned: dict[QueryName, PlannedQuery] = {}
 
     def take_catalogue(self, catalogue: Catalogue) -> None:
         """Replace what is declared; frames under way finish by the query they began with."""
         self.catalogue = catalogue
         self._queries = {query.name: query for query in catalogue.queries}
+        self._planned.clear()
         self._index_limits()
 
     def take_table(self, table: RoutingTable) -> None:
@@ -51,6 +54,7 @@ class ClusterView:
             pool = self.pools.of(routes.pool, routes.served_as) if routes else None
             dispatcher.update(routes, pool, self.reachable)
         self._dispatchers = kept
+        self._planned.clear()
         self.lost &= backends_of(table)
         self._index_limits()
 
@@ -78,13 +82,13 @@ class ClusterView:
         """Where the items of a session go; None when the table does not name it."""
         return self._dispatchers.get(session)
 
-    def stage_dispatcher(self, query: Query, stage: Stage) -> SessionDispatcher | None:
-        """Where the items of a query's stage go; None when the table does not name it."""
-        return self._dispatchers.get(stage_session_name(query.name, stage.name))
-
-    def query(self, name: QueryName) -> Query | None:
-        """The declared query of that name."""
-        return self._queries.get(name)
+    def planned_query(self, name: QueryName) -> PlannedQuery | None:
+        """The declared query of that name, as the table serves it; None when there is none."""
+        planned = self._planned.get(name)
+        if planned is None and name in self._queries:
+            planned = PlannedQuery(self._queries[name], self._dispatchers)
+            self._planned[name] = planned
+        return planned
 
     def expected_wait_us(self, now_us: int) -> dict[SessionName, int]:
         """How long one item of each session with a reachable backend would take."""

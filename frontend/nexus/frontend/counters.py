@@ -3,8 +3,9 @@
 from collections import Counter
 
 from nexus.core.cluster import StageCount
-from nexus.core.names import QueryName, SessionName, StageName, stage_session_name
-from nexus.core.query import Per, Query
+from nexus.core.names import QueryName, SessionName, StageName
+from nexus.core.query import Per
+from nexus.frontend.planned_query import PlannedQuery
 
 # Below this many calls of its parents a stage's measured fan-out says nothing yet.
 _PARENT_CALLS_MIN = 20
@@ -46,14 +47,16 @@ class ArrivalCounters:
             for session, parent_calls in self._parent_calls.items()
         }
 
-    def expected_calls(self, query: Query) -> dict[StageName, float]:
+    def expected_calls(self, planned: PlannedQuery) -> dict[StageName, float]:
         """Calls of each stage that one frame is expected to cause, by measured fan-out."""
         calls: dict[StageName, float] = {}
-        for stage in query.stages:
-            session = stage_session_name(query.name, stage.name)
-            parent_calls = self._parent_calls[session]
+        for entry in planned.stages:
+            stage = entry.stage
+            if stage.per is Per.FRAME:
+                calls[stage.name] = 1.0
+                continue
+            parent_calls = self._parent_calls[entry.session]
             measured = parent_calls >= _PARENT_CALLS_MIN
-            fan_out = self._calls[session] / parent_calls if measured else stage.fan_out
-            frame = 1.0 if stage.per is Per.FRAME else 0.0
-            calls[stage.name] = frame or sum(calls[parent] for parent in stage.after) * fan_out
+            fan_out = self._calls[entry.session] / parent_calls if measured else stage.fan_out
+            calls[stage.name] = sum([calls[parent] for parent in stage.after]) * fan_out
         return calls

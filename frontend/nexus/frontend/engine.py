@@ -19,7 +19,7 @@ from nexus.core.names import (
     stage_session_name,
     variant_of,
 )
-from nexus.core.query import Query, Stage
+from nexus.core.query import Stage
 from nexus.core.request import DropReason, Outcome, dropped
 from nexus.core.routing import RoutingTable
 from nexus.frontend import events
@@ -42,6 +42,7 @@ from nexus.frontend.limits import (
 from nexus.frontend.outcomes import joined
 from nexus.frontend.owned_pools import answer_to, take_started
 from nexus.frontend.placer import Placer
+from nexus.frontend.planned_query import PlannedQuery
 from nexus.frontend.pools import Pools
 from nexus.frontend.query_admission import expected_stages_us, query_refusal, query_request
 from nexus.frontend.query_run import Call, StageStart
@@ -275,30 +276,32 @@ class FrontendEngine:
 
     def _submit_query(self, event: events.SubmitQuery, now_us: int) -> None:
         assert event.request_id not in self._requests, event
-        query = self._view.query(event.query)
-        if query is None:
+        planned = self._view.planned_query(event.query)
+        if planned is None:
             message = f"query {event.query!r} is not declared"
             self._refuse(event.request_id, dropped(DropReason.INVALID, message))
             return
-        self._counters.frame(query.name)
-        for root in query.roots:
-            self._counters.stage(stage_session_name(query.name, root.name), 1, 1)
-        refusal = self._query_refusal(query, event.deadline_us, now_us)
+        self._counters.frame(event.query)
+        for root in planned.roots:
+            self._counters.stage(root.session, 1, 1)
+        refusal = self._query_refusal(planned, event.deadline_us, now_us)
         if refusal is not None:
             self._refuse(event.request_id, refusal)
             return
-        request = query_request(query, self._view, event, now_us)
+        request = query_request(planned, event, now_us)
         self._requests[request.id] = request
-        self._frames_in_flight[query.name] = self._frames_in_flight.get(query.name, 0) + 1
+        self._frames_in_flight[event.query] = self._frames_in_flight.get(event.query, 0) + 1
         self._start_stages(request, request.run.begin(now_us), now_us)
         self._answer_when_finished(request, now_us)
 
-    def _query_refusal(self, query: Query, deadline_us: int, now_us: int) -> Outcome | None:
+    def _query_refusal(
+        self, planned: PlannedQuery, deadline_us: int, now_us: int
+    ) -> Outcome | None:
         if self.draining:
             return _draining()
-        frames = self._frames_in_flight.get(query.name, 0)
-        expected_us = expected_stages_us(query, self._view, self._counters, now_us)
-        return query_refusal(query, frames, expected_us, deadline_us, now_us)
+        frames = self._frames_in_flight.get(planned.query.name, 0)
+        expected_us = expected_stages_us(planned, self._counters, now_us)
+        return query_refusal(planned.query, frames, expected_us, deadline_us, now_us)
 
     def _start_stages(
         self, request: QueryRequest, starts: Iterable[StageStart], now_us: int

@@ -3,6 +3,7 @@
 Plain slotted objects: three of them are made for every request.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -37,7 +38,7 @@ class QueryRequest:
     id: int
     deadline_us: int
     run: QueryRun
-    budgets_us: dict[StageName, int]
+    budgets_us: Mapping[StageName, int]
     deadlines_us: dict[StageName, int]
     dispatches: list[int] = field(default_factory=list)
     asks: list[int] | None = None

@@ -1,14 +1,15 @@
 """Whether a query's frame is taken, and by when each of its stages must be done."""
 
+from nexus.core.names import StageName
 from nexus.core.query import Query
 from nexus.core.request import DropReason, Outcome, dropped
-from nexus.frontend.cluster_view import ClusterView
 from nexus.frontend.counters import ArrivalCounters
 from nexus.frontend.events import SubmitQuery
 from nexus.frontend.in_flight import QueryRequest
 from nexus.frontend.limits import ANSWER_RESERVE_US, QUERIES_IN_FLIGHT_MAX
 from nexus.frontend.outcomes import overloaded
-from nexus.frontend.query_deadlines import expected_finish_us, stage_deadlines_us
+from nexus.frontend.planned_query import PlannedQuery
+from nexus.frontend.query_deadlines import expected_finish_us
 from nexus.frontend.query_run import QueryRun
 
 
@@ -33,30 +34,26 @@ def query_refusal(
 
 
 def expected_stages_us(
-    query: Query, view: ClusterView, counters: ArrivalCounters, now_us: int
-) -> dict[str, int]:
+    planned: PlannedQuery, counters: ArrivalCounters, now_us: int
+) -> dict[StageName, int]:
     """How long each stage would take now; 0 where it has no backend (it will say so itself)."""
-    calls = counters.expected_calls(query)
+    calls = counters.expected_calls(planned)
     expected_us = {}
-    for stage in query.stages:
-        dispatcher = view.stage_dispatcher(query, stage)
-        items = max(1, round(calls[stage.name]))
+    for entry in planned.stages:
+        name, dispatcher = entry.stage.name, entry.dispatcher
+        items = max(1, round(calls[name]))
         least_us = dispatcher and dispatcher.expected_us(items, now_us)
-        expected_us[stage.name] = least_us or 0
+        expected_us[name] = least_us or 0
     return expected_us
 
 
-def query_request(query: Query, view: ClusterView, event: SubmitQuery, now_us: int) -> QueryRequest:
+def query_request(planned: PlannedQuery, event: SubmitQuery, now_us: int) -> QueryRequest:
     """The frame with its stages' budgets and deadlines, by the table in use."""
-    budgets_us = {}
-    for stage in query.stages:
-        dispatcher = view.stage_dispatcher(query, stage)
-        budgets_us[stage.name] = dispatcher.slo_us if dispatcher else 0
     last_us = event.deadline_us - ANSWER_RESERVE_US
     return QueryRequest(
         id=event.request_id,
         deadline_us=event.deadline_us,
-        run=QueryRun(query),
-        budgets_us=budgets_us,
-        deadlines_us=stage_deadlines_us(query, budgets_us, now_us, last_us),
+        run=QueryRun(planned.query),
+        budgets_us=planned.budgets.budgets_us,
+        deadlines_us=planned.budgets.deadlines_us(now_us, last_us),
     )

@@ -11,30 +11,37 @@ from nexus.core.names import StageName
 from nexus.core.query import Query
 
 
-def downstream_us(query: Query, budgets_us: Mapping[StageName, int]) -> dict[StageName, int]:
-    """For each stage the largest sum of budgets on any path that begins after it."""
-    after: dict[StageName, int] = {}
-    for stage in reversed(query.stages):
-        after[stage.name] = max(
-            (budgets_us[child.name] + after[child.name] for child in query.children(stage.name)),
-            default=0,
-        )
-    return after
+class StageBudgets:
+    """``budgets_us`` is how long each stage may take, ``downstream_us`` what follows it.
 
-
-def stage_deadlines_us(
-    query: Query, budgets_us: Mapping[StageName, int], now_us: int, deadline_us: int
-) -> dict[StageName, int]:
-    """The absolute deadline of each stage.
-
-    When the time left is less than the budgets add up to (the caller allowed less than the SLO, or
-    the table is of another epoch), they all shrink in proportion.
+    That is the largest sum of budgets on any path that begins after the stage.
     """
-    after = downstream_us(query, budgets_us)
-    path_us = max(budgets_us[root.name] + after[root.name] for root in query.roots)
-    left_us = max(0, deadline_us - now_us)
-    scale = min(1.0, left_us / path_us) if path_us else 1.0
-    return {name: deadline_us - int(later_us * scale) for name, later_us in after.items()}
+
+    def __init__(self, query: Query, budgets_us: Mapping[StageName, int]) -> None:
+        """Every stage of ``query`` has a budget."""
+        self.budgets_us = budgets_us
+        self.downstream_us: dict[StageName, int] = {}
+        for stage in reversed(query.stages):
+            self.downstream_us[stage.name] = max(
+                (self._from_us(child.name) for child in query.children(stage.name)), default=0
+            )
+        self._path_us = max(self._from_us(root.name) for root in query.roots)
+
+    def deadlines_us(self, now_us: int, deadline_us: int) -> dict[StageName, int]:
+        """The absolute deadline of each stage of a query that is due at ``deadline_us``.
+
+        When the time left is less than the budgets add up to (the caller allowed less than the SLO,
+        or the table is of another epoch), they all shrink in proportion.
+        """
+        left_us = max(0, deadline_us - now_us)
+        scale = min(1.0, left_us / self._path_us) if self._path_us else 1.0
+        return {
+            name: deadline_us - int(later_us * scale)
+            for name, later_us in self.downstream_us.items()
+        }
+
+    def _from_us(self, stage: StageName) -> int:
+        return self.budgets_us[stage] + self.downstream_us[stage]
 
 
 def expected_finish_us(query: Query, expected_us: Mapping[StageName, int], now_us: int) -> int:

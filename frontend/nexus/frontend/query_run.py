@@ -13,6 +13,7 @@ The rules:
   not run and says UPSTREAM.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
@@ -142,7 +143,7 @@ class QueryRun:
             execute_us=sum([progress.execute_us for progress in stages]),
         )
 
-    def results(self, budgets_us: dict[StageName, int]) -> tuple[StageResult, ...]:
+    def results(self, budgets_us: Mapping[StageName, int]) -> tuple[StageResult, ...]:
         """Every stage that was reached, in topological order."""
         return tuple(
             _result(stage.name, self._progress[stage.name], budgets_us.get(stage.name, 0))
