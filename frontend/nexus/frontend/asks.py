@@ -19,6 +19,10 @@ class OpenAsks:
         self._timeouts: list[tuple[int, int]] = []
         self._last_id = 0
 
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
     @property
     def full(self) -> bool:
         """Whether no more may be opened."""
@@ -26,6 +30,8 @@ class OpenAsks:
 
     def open(self, peer: FrontendName, parcel: Parcel, now_us: int) -> int:
         """Wait for the peer's answer; the id is unique within this frontend."""
+        if not self._open:
+            self._timeouts.clear()
         self._last_id += 1
         self._open[self._last_id] = (peer, parcel)
         asks = parcel.request.asks
@@ -49,15 +55,14 @@ class OpenAsks:
         """Those that wait for a frontend which is not among ``peers``."""
         return [ask_id for ask_id, (peer, _) in self._open.items() if peer not in peers]
 
-    def next_timeout_us(self) -> int | None:
-        """When the next ask is given up."""
-        while self._timeouts and self._timeouts[0][1] not in self._open:
+    def next_timeout_us(self) -> int:
+        """When the next ask is given up; one must be open."""
+        while self._timeouts[0][1] not in self._open:
             heapq.heappop(self._timeouts)
-        return self._timeouts[0][0] if self._timeouts else None
+        return self._timeouts[0][0]
 
     def pop_overdue(self, now_us: int) -> Parcel | None:
         """What the next ask to be given up at ``now_us`` was about; the ask is closed."""
-        timeout_us = self.next_timeout_us()
-        if timeout_us is None or timeout_us > now_us:
+        if not self._open or self.next_timeout_us() > now_us:
             return None
         return self.close(heapq.heappop(self._timeouts)[1])

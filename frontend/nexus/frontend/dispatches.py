@@ -45,10 +45,10 @@ class OpenDispatches:
             return None
         if sent.promised:
             _learn(sent, outcome, now_us)
-        if outcome.reason is None:
-            sent.answered(now_us)
-        else:
+        if sent.share is None or outcome.reason is not None:
             sent.released()
+        else:
+            sent.answered(sent.share, now_us)
         return sent
 
     def close(self, sent: SentDispatch) -> None:

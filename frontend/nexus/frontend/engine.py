@@ -116,10 +116,10 @@ class FrontendEngine:
     def next_wakeup_us(self) -> int | None:
         """When the next dispatch or ask would be given up."""
         dispatch_us = self._dispatches.next_timeout_us()
+        if not self._asks:
+            return dispatch_us
         ask_us = self._asks.next_timeout_us()
-        if dispatch_us is None or ask_us is None:
-            return dispatch_us if ask_us is None else ask_us
-        return min(dispatch_us, ask_us)
+        return ask_us if dispatch_us is None else min(dispatch_us, ask_us)
 
     @property
     def in_flight(self) -> int:
@@ -128,8 +128,13 @@ class FrontendEngine:
 
     @property
     def table(self) -> RoutingTable:
-        """The routing table in use."""
+        """The routing table in use; its version is the older one while some session is on it."""
         return self._view.table
+
+    @property
+    def newest_table(self) -> RoutingTable:
+        """The newest routing table read: connect to its backends too."""
+        return self._view.newest
 
     @property
     def catalogue(self) -> Catalogue:
@@ -390,8 +395,8 @@ class FrontendEngine:
             and items == request.unanswered
             and request.outcomes is None
         ):
-            # Nearly always: it was the only part.
-            self._answer(request, _unless_late(outcome, request, now_us))
+            # Nearly always: it was the only part, and nothing else is under way.
+            self._end(request, _unless_late(outcome, request, now_us))
             return
         self._part_ended(request, EndedPart(sent.stage, sent.first_item, items, outcome), now_us)
 
@@ -419,13 +424,19 @@ class FrontendEngine:
             self._answer(request, _unless_late(request.run.outcome, request, now_us))
 
     def _answer(self, request: Request, outcome: Outcome) -> None:
-        """The one place where an accepted request ends."""
+        """End a request, whatever is still under way for it."""
         self._abandon(request)
-        del self._requests[request.id]
         stages: tuple[StageResult, ...] = ()
         if isinstance(request, QueryRequest):
             self._frames_in_flight[request.run.query.name] -= 1
             stages = request.run.results(request.budgets_us)
+        self._end(request, outcome, stages)
+
+    def _end(
+        self, request: Request, outcome: Outcome, stages: tuple[StageResult, ...] = ()
+    ) -> None:
+        """The one place where an accepted request ends."""
+        del self._requests[request.id]
         self._effects.append(events.Answer(request.id, outcome, stages))
 
     def _abandon(self, request: Request) -> None:

@@ -67,15 +67,14 @@ class SentDispatch:
     promised: bool
     tries: int
 
-    def answered(self, now_us: int) -> None:
-        """It came back executed: it is no longer under way, and its route may be learnt from."""
+    def answered(self, share: Share, now_us: int) -> None:
+        """A local route executed it: it is no longer under way, and the route is learnt from."""
         items = self.dispatch.items
         self.dispatcher.in_flight -= items
-        if self.share is not None:
-            self.share.load.answered(self.share.route, items, now_us)
+        share.load.answered(share.route, items, now_us)
 
     def released(self) -> None:
-        """It will not be answered, or came back for nothing: it is no longer under way."""
+        """It is no longer under way, and teaches nothing."""
         self.dispatcher.in_flight -= self.dispatch.items
         if self.share is not None:
             self.share.load.released(self.dispatch.items)

@@ -93,12 +93,15 @@ class Placer:
         dispatcher, call = parcel.dispatcher, parcel.call
         pool = dispatcher.pool
         assert pool is not None
+        # Only we know whom to avoid.
+        peer = "" if avoid else pool.peer
+        if call.items == 1:
+            return self._ask(parcel, peer, now_us) if peer else self.decide(parcel, now_us, avoid)
         most = dispatcher.limits.items(pool.owner.target(dispatcher.served_as))
         for part in _parts(call, most):
             of_part = parcel if part is call else parcel._replace(call=part)
-            # Only we know whom to avoid.
-            if pool.peer and not avoid:
-                refused = self._ask(of_part, pool.peer, now_us)
+            if peer:
+                refused = self._ask(of_part, peer, now_us)
             else:
                 refused = self.decide(of_part, now_us, avoid)
             if refused is not None:
@@ -127,40 +130,25 @@ class Placer:
         now_us: int,
     ) -> None:
         self._last_id += 1
-        request, deadline_us = parcel.request, parcel.deadline_us
-        dispatch = Dispatch(
-            id=self._last_id,
-            session=parcel.dispatcher.served_as,
-            deadline_us=deadline_us,
-            items=call.items,
-            regions=call.regions,
-        )
+        request, dispatcher, _, deadline_us, tries = parcel
+        stage, first, items, regions = call
+        backend = target.backend
+        dispatch = Dispatch(self._last_id, dispatcher.served_as, deadline_us, items, regions)
         promised = share is not None and was_promised(share.route, deadline_us - now_us)
         sent = SentDispatch(
-            dispatch,
-            request,
-            call.stage,
-            call.first,
-            target.backend,
-            parcel.dispatcher,
-            share,
-            now_us,
-            promised,
-            parcel.tries,
+            dispatch, request, stage, first, backend, dispatcher, share, now_us, promised, tries
         )
-        self._dispatches.open(sent, _timeout_us(request, deadline_us))
         whole = isinstance(request, QueryRequest)
+        timeout_us = _query_timeout_us(request, deadline_us) if whole else deadline_us + GRACE_US
+        self._dispatches.open(sent, timeout_us)
         self._effects.append(
-            events.Send(target.backend, target.address, request.id, dispatch, call.first, whole)
+            events.Send(backend, target.address, request.id, dispatch, first, whole)
         )
 
 
-def _timeout_us(request: Request, deadline_us: int) -> int:
-    """When to stop waiting. A query must still answer in time with what it has."""
-    if isinstance(request, QueryRequest):
-        last_us = request.deadline_us - ANSWER_RESERVE_US // 2
-        return min(deadline_us + GRACE_US, last_us)
-    return deadline_us + GRACE_US
+def _query_timeout_us(request: Request, deadline_us: int) -> int:
+    """When to stop waiting: a query must still answer in time with what it has."""
+    return min(deadline_us + GRACE_US, request.deadline_us - ANSWER_RESERVE_US // 2)
 
 
 def _parts(call: Call, most: int) -> Iterator[Call]:
