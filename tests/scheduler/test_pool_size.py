@@ -63,7 +63,7 @@ def test_pool_size_serves_an_slo_below_two_batches_of_one() -> None:
     tight = resnet(5, slo_ms=12)
     assert not tight.batch, "2 l(1) is more than the SLO"
     fit = fitted(tight)
-    assert (fit.size, fit.batches) == (2, (1,))
+    assert (fit.size, fit.batches) == (2, (2,))
     assert load_of(resnet(20, slo_ms=8), RULES) is None, "l(1) is"
 
 
@@ -96,3 +96,17 @@ def test_pool_size_of_an_uneven_profile_takes_its_best_batch() -> None:
 
 def test_pool_size_says_when_no_number_of_devices_will_do() -> None:
     assert smallest_fit((resnet(20_000),), RULES, 4) is None
+
+
+def test_pool_size_keeps_a_tight_session_from_batches_that_block_it() -> None:
+    tight = resnet(100, slo_ms=25, name="tight")
+    patient = demand_of(linear_profile("slow", "gpu", 5000, 50_000, 64), 1_000_000, 20)
+    for size in (1, 2):
+        assert fit_on((tight, patient), size, RULES) is None, "a batch of 100 ms is often running"
+    assert fit_on((tight, patient), 8, RULES) is not None, "hardly ever on all devices"
+
+
+def test_pool_size_fills_small_batches_as_far_as_chance_may() -> None:
+    rare = fitted(resnet(20))
+    assert rare.batches[0] >= 2, "two may come at once"
+    assert fitted(resnet(2000)).batches[0] > rare.batches[0]

@@ -16,6 +16,7 @@ keep free the headroom of the settings.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ EFFICIENCY_MIN = 0.5
 LATE_SHARE = 0.005
 """Half of what may be late is left to other causes than waiting for a device."""
 TARGET_GATHER = 0.5
-"""Batches are filled up to what arrivals of twice the rate would gather in time."""
+"""Batches are filled up to what arrivals of twice the rate would gather in time, or chance does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +148,7 @@ def fit_on(demands: Sequence[Demand], size: int, rules: PoolRules) -> PoolFit | 
         _gathered(demand, 1.0, wait_us, rules) or _gathered(demand, 1.0, waits.least_us, rules)
         for demand in demands
     ]
-    if None in gathered:
+    if None in gathered or _blocks(demands, gathered, size, rules):
         return None
     busy = sum(g.rate * g.work_us for g in gathered if g) / US_PER_S
     return PoolFit(
@@ -159,6 +160,31 @@ def fit_on(demands: Sequence[Demand], size: int, rules: PoolRules) -> PoolFit | 
         busy=busy,
         needed=busy / _efficiency(demands, gathered, rules),
     )
+
+
+def _blocks(
+    demands: Sequence[Demand], gathered: Sequence[_Gathered | None], size: int, rules: PoolRules
+) -> bool:
+    """Whether the others' batches make too many items of some session late.
+
+    An item can be saved by a batch of its own as long as some device comes free within what its SLO
+    leaves. The chance that a device does not is the share of its time in which a batch of another
+    session has longer to go than that.
+    """
+    batches = [(g.rate / g.batch / US_PER_S, g.latency_us) for g in gathered if g is not None]
+    longest_us = max(latency_us for _, latency_us in batches)
+    for index, demand in enumerate(demands):
+        left_us = demand.budget_us - rules.ask_us - demand.profile.latency_us(1)
+        if left_us >= longest_us:
+            continue
+        busy = sum(
+            per_us * max(0.0, latency_us - left_us)
+            for other, (per_us, latency_us) in enumerate(batches)
+            if other != index
+        )
+        if min(1.0, busy / size) ** size > LATE_SHARE:
+            return True
+    return False
 
 
 def _efficiency(
@@ -238,10 +264,23 @@ def _gathered(demand: Demand, factor: float, wait_us: float, rules: PoolRules) -
 
 def _target(demand: Demand, wait_us: float, rules: PoolRules) -> int:
     """The batch to fill. Backends defer, so a larger one costs nothing while arrivals lag."""
+    table = demand.table
     left_us = demand.budget_us - rules.ask_us - wait_us
-    gap_us = TARGET_GATHER * US_PER_S / demand.rate
-    count = _gathered_in_time(demand.table, left_us, gap_us, 1.0) or 1
-    return demand.table.useful[demand.table.best[count - 1]]
+    gap_us = US_PER_S / demand.rate
+    count = bisect_right(
+        range(len(table.useful)),
+        left_us,
+        key=lambda i: _likely_gaps(table.useful[i]) * gap_us + table.latencies_us[i],
+    )
+    return table.useful[table.best[max(count, 1) - 1]]
+
+
+def _likely_gaps(batch: int) -> float:
+    """The mean gaps in which ``batch`` items may well come: twice as fast, or by chance.
+
+    m items are expected in m gaps, and m + 2 sqrt(m) now and then.
+    """
+    return min(TARGET_GATHER * (batch - 1), (math.sqrt(batch - 1) - 1) ** 2 if batch > 1 else 0.0)
 
 
 def _gathered_in_time(table: BatchTable, left_us: float, gap_us: float, factor: float) -> int:
