@@ -21,9 +21,10 @@ from nexus.core.device import DeviceSpec
 from nexus.core.plan import BackendPlan
 from nexus.core.session import SessionLoad
 from nexus.scheduler.allocation import Allocation
+from nexus.scheduler.hosts import Host, hosts_of
 from nexus.scheduler.hysteresis import Fresh, cheaper, loading_us
 from nexus.scheduler.packing import pack_device
-from nexus.scheduler.placement import Host, Placed, hosts_of, place
+from nexus.scheduler.placement import Placed, place
 from nexus.scheduler.plan_scenario import plan_scenario
 from nexus.scheduler.planner import make_plan
 from nexus.scheduler.scenario import Scenario

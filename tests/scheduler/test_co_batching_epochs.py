@@ -7,7 +7,8 @@ from nexus.core.device import DeviceSpec
 from nexus.core.session import SessionLoad
 from nexus.scheduler.allocation import Allocation
 from nexus.scheduler.co_batching import groups_of
-from nexus.scheduler.placement import Host, place
+from nexus.scheduler.hosts import Host
+from nexus.scheduler.placement import place
 from nexus.scheduler.planner import make_plan
 from nexus.scheduler.settings import policy
 from tests.scheduler.planning_cases import random_workload

@@ -14,8 +14,9 @@ from nexus.core.plan import BackendPlan
 from nexus.core.profile import linear_profile
 from nexus.scheduler.demand import Demand
 from nexus.scheduler.fleet import Choice, covered, pack_fleet
+from nexus.scheduler.hosts import Host
 from nexus.scheduler.node import Node
-from nexus.scheduler.placement import Host, Placed, place
+from nexus.scheduler.placement import Placed, place
 from nexus.scheduler.retention import retained_fleet
 from nexus.scheduler.slack import with_slack_spent
 from tests.scheduler.planning_cases import (

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from nexus.core.device import DeviceSpec
 from nexus.core.profile import linear_profile
 from nexus.core.session import Session
-from nexus.scheduler.assignment import assign, assign_greedily
+from nexus.scheduler.assignment import assign
 from nexus.scheduler.demand import make_demand
 from nexus.scheduler.fleet import Choice, covered, pack_fleet
+from nexus.scheduler.hosts import Host
+from nexus.scheduler.needs import LOAD_US_UNKNOWN, SESSION_MOVE_US
 from nexus.scheduler.packing import Node, pack_device
-from nexus.scheduler.placement import Host, place
+from nexus.scheduler.placement import place
 from nexus.scheduler.retention import retained_fleet
 from tests.scheduler.planning_cases import assert_node_feasible
 
@@ -36,11 +38,6 @@ def test_assignment_is_the_cheapest_of_all(costs: list[list[int]]) -> None:
         for order in itertools.permutations(range(5), len(costs))
     )
     assert found == best
-
-
-def test_assignment_takes_the_pairs_that_gain_most_first() -> None:
-    pairs = [(5.0, 0, 1), (9.0, 1, 1), (4.0, 0, 0), (1.0, 2, 2), (8.0, 2, 1)]
-    assert assign_greedily(pairs) == {1: 1, 0: 0, 2: 2}
 
 
 def choice(name: str, rate: float, slo_ms: int = 100) -> Choice:
@@ -71,6 +68,17 @@ def test_placement_leaves_models_where_they_are() -> None:
 def test_placement_avoids_a_backend_that_failed_to_load() -> None:
     hosts = [Host("b0", "gpu", failed=frozenset("a")), Host("b1", "gpu")]
     assert place(packed(choice("a", 10)), hosts).backends[0].backend == "b1"
+
+
+def test_placement_leaves_a_large_pool_where_it_is_when_a_session_joins() -> None:
+    """Forty members, all alike before and after, among hundreds of idle backends."""
+    names = frozenset("abc")
+    members = [Host(f"m{index:02}", "gpu", names, names) for index in range(40)]
+    idle = [Host(f"i{index:03}", "gpu") for index in range(400)]
+    (node,) = packed(*(choice(name, 10) for name in "abcd"))
+    placed = place([node] * 40, [*idle, *members])
+    assert {plan.backend for plan in placed.backends} == {host.name for host in members}
+    assert placed.movement_us == 40 * (LOAD_US_UNKNOWN + SESSION_MOVE_US)
 
 
 def retained(before: list[Choice], after: list[Choice]) -> tuple[list[set[str]], list[Node]]:

@@ -14,8 +14,9 @@ from nexus.core.profile import linear_profile
 from nexus.core.session import Session
 from nexus.scheduler.demand import make_demand
 from nexus.scheduler.fleet import Choice, covered, pack_fleet, replicas_reason
+from nexus.scheduler.hosts import Host
 from nexus.scheduler.node import Node
-from nexus.scheduler.placement import Host, place
+from nexus.scheduler.placement import place
 from nexus.scheduler.retention import retained_fleet
 from tests.scheduler.planning_cases import assert_node_feasible
 

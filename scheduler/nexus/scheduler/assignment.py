@@ -1,12 +1,11 @@
 """The assignment problem: each row to a column of its own, at the least total cost.
 
-``assign`` is exact (the Hungarian method, shortest augmenting paths), O(rows^2 x columns).
-``assign_greedily`` takes the pairs that gain most first; it is what a large cluster needs, at a
-fraction of the time, and it need not see every pair.
+``assign`` is exact (the Hungarian method, shortest augmenting paths), O(rows^2 x columns). A large
+cluster takes the pairs that gain most first instead (needs.py).
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 EXACT_STEPS_MAX = 500_000
 """rows^2 x columns up to which the exact method takes well under a second."""
@@ -15,17 +14,6 @@ EXACT_STEPS_MAX = 500_000
 def is_small(rows: int, columns: int) -> bool:
     """Whether ``assign`` is quick."""
     return rows * rows * columns <= EXACT_STEPS_MAX
-
-
-def assign_greedily(pairs: Iterable[tuple[float, int, int]]) -> Mapping[int, int]:
-    """The column of each row that got one; ``pairs`` are (gain, row, column), in any order."""
-    columns: dict[int, int] = {}
-    taken: set[int] = set()
-    for _, row, column in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
-        if row not in columns and column not in taken:
-            columns[row] = column
-            taken.add(column)
-    return columns
 
 
 def assign(costs: Sequence[Sequence[float]]) -> list[int]:

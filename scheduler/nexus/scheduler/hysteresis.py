@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 from nexus.core.units import US_PER_S
 from nexus.scheduler.allocation import Allocation
+from nexus.scheduler.needs import LOAD_US_UNKNOWN
 from nexus.scheduler.node import Node
 from nexus.scheduler.packing import pack_device
-from nexus.scheduler.placement import LOAD_US_UNKNOWN
 from nexus.scheduler.thinning import thinned
 
 ALWAYS_TRIED_NODES = 64

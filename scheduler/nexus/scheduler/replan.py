@@ -17,10 +17,11 @@ from nexus.core.plan import BackendPlan
 from nexus.scheduler.allocation import Allocation
 from nexus.scheduler.degradation import MakePlan, plan_with_ladder, rungs_of, steps_down_only
 from nexus.scheduler.expectation import Expectation
+from nexus.scheduler.hosts import hosts_of
 from nexus.scheduler.hysteresis import cheaper
 from nexus.scheduler.measured_profiles import MeasuredProfiles
 from nexus.scheduler.membership import device_specs
-from nexus.scheduler.placement import hosts_of, place
+from nexus.scheduler.placement import place
 from nexus.scheduler.planner import Choose, Planned, Workload, make_plan
 from nexus.scheduler.prefix_groups import PREFIX_PARAMETER
 from nexus.scheduler.rollout import Target
