@@ -1,7 +1,7 @@
 """The engine: every request ends in exactly one Answer, whatever happens in between."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -437,3 +437,29 @@ def test_engine_tells_which_backends_of_the_table_it_has_lost() -> None:
     bench.tell(events.TableChanged(table(version=2, backends=("b1",))))
     told.append(bench.engine.lost)
     assert told == [("b0", "b1"), ("b0",), ()]
+
+
+def test_engine_keeps_a_sessions_routes_until_one_of_the_new_is_connected(bench: Bench) -> None:
+    moved = replace(table(version=2, backends=("b0",)).sessions[0], session="other")
+    sessions = (*table(backends=("b9",)).sessions, moved)
+    bench.tell(events.TableChanged(RoutingTable(version=2, sessions=sessions)))
+    bench.submit(1)
+    assert bench.sends[-1].backend in {"b0", "b1"}
+    assert bench.engine.table.session("other") == moved
+    assert (bench.engine.table.version, bench.engine.newest_table.version) == (1, 2)
+    bench.tell(events.BackendFound("b9"))
+    bench.submit(2)
+    assert bench.sends[-1].backend == "b9"
+    assert bench.engine.table is bench.engine.newest_table
+
+
+def test_engine_lets_go_of_routes_that_are_lost_or_withdrawn(bench: Bench) -> None:
+    bench.tell(events.TableChanged(table(version=2, backends=("b9",))))
+    for backend in ("b0", "b1"):
+        bench.tell(events.BackendLost(backend))
+    assert bench.engine.table.version == 2
+    bench.tell(events.BackendFound("b9"))
+    bench.tell(events.TableChanged(table(version=3, backends=())))
+    assert bench.engine.table.version == 3
+    bench.submit(1)
+    assert bench.reason(1) is DropReason.NO_ROUTE

@@ -81,7 +81,8 @@ class BackendServer:
         self._driver.reply = self._data.reply
         self._driver.say_started = self._data.say_started
         self._rpc = RpcServer()
-        self._link = StoreLink(ClusterStore(store, settings.cluster), self._take, self._report)
+        state = ClusterStore(store, settings.cluster)
+        self._link = StoreLink(state, self._take, self._report, clock)
         self._driver.on_status = self._link.report_soon
 
     @property

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from nexus.core.catalogue_doubt import CatalogueDoubt
+from nexus.core.clock import Clock
 from nexus.core.cluster import BackendStatus, Catalogue
 from nexus.core.errors import NexusError
 from nexus.core.plan import Plan
@@ -31,12 +33,15 @@ class StoreLink:
         cluster: ClusterStore,
         take: Callable[[Plan, Catalogue], None],
         status: Callable[[], BackendStatus],
+        clock: Clock,
     ) -> None:
         """``take`` is called whenever the plan or the catalogue is another than before."""
         self.up = False
         self._cluster = cluster
         self._take = take
         self._status = status
+        self._clock = clock
+        self._declared = CatalogueDoubt()
         self._seen: tuple[int, int, int] | None = None
         self._changed = asyncio.Event()
         self._subscriptions: list[Subscription] = []
@@ -76,7 +81,8 @@ class StoreLink:
     async def _read(self) -> None:
         # The catalogue second: a plan may name what was declared just before it was made.
         plan = await self._cluster.plan()
-        catalogue = await self._cluster.catalogue()
+        read = await self._cluster.catalogue()
+        catalogue = self._declared.believed(read, self._clock.now_us())
         seen = (plan.fence, plan.version, catalogue.version)
         if seen != self._seen:
             self._seen = seen

@@ -125,7 +125,14 @@ class RoutingTable:
         return next((pool for pool in self.pools if pool.name == name), None)
 
 
+def addresses_of(table: RoutingTable) -> dict[BackendName, str]:
+    """Every backend that a frontend may send to by this table, and its ``host:port``."""
+    local = {route.backend: route.address for entry in table.sessions for route in entry.routes}
+    return local | {
+        member.backend: member.address for pool in table.pools for member in pool.members
+    }
+
+
 def backends_of(table: RoutingTable) -> set[BackendName]:
     """Every backend that a frontend may send to by this table."""
-    local = {route.backend for session in table.sessions for route in session.routes}
-    return local | {member.backend for pool in table.pools for member in pool.members}
+    return set(addresses_of(table))

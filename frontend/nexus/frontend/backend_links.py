@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from nexus.core.errors import UnavailableError
 from nexus.core.names import BackendName
-from nexus.core.routing import RoutingTable
+from nexus.core.routing import RoutingTable, addresses_of
 from nexus.frontend import events
 from nexus.frontend.kept_connection import KeptConnection, Listener
 from nexus.frontend.limits import CONNECTIONS_MAX
@@ -117,14 +117,11 @@ class BackendLinks:
         self._tell = tell
         self._links: dict[BackendName, BackendLink] = {}
 
-    def follow(self, table: RoutingTable) -> None:
-        """Connect to what the table names, and let go of what it names no more."""
-        routed = {
-            route.backend: route.address for routes in table.sessions for route in routes.routes
-        }
-        routed |= {
-            member.backend: member.address for pool in table.pools for member in pool.members
-        }
+    def follow(self, *tables: RoutingTable) -> None:
+        """Connect to what the tables name (the last wins), and let go of what none names."""
+        routed: dict[BackendName, str] = {}
+        for table in tables:
+            routed |= addresses_of(table)
         for backend, address in sorted(routed.items()):
             self._route(backend, address)
         for backend in self._links.keys() - routed.keys():

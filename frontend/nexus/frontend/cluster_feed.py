@@ -41,7 +41,7 @@ class ClusterFeed:
         self._report = report
         self._subscriptions: list[Subscription] = []
         self._loops: list[asyncio.Task[None]] = []
-        self._lost = asyncio.Event()
+        self._news = asyncio.Event()
 
     @property
     def store_up(self) -> bool:
@@ -72,9 +72,12 @@ class ClusterFeed:
         """Write the report at once: a newer table in use lets the scheduler go on."""
         await self._attempt(self._write_report)
 
-    def backend_lost(self) -> None:
-        """A backend's connection broke: report soon, if it is not back by then."""
-        self._lost.set()
+    def report_soon(self) -> None:
+        """Something that the scheduler waits for has changed.
+
+        A lost backend may be back, and a connection be followed by others, before that is said.
+        """
+        self._news.set()
 
     async def _follow(self, read: Callable[[], Awaitable[None]], changes: Subscription) -> None:
         while True:
@@ -91,11 +94,11 @@ class ClusterFeed:
             await self.report_now()
             try:
                 async with asyncio.timeout(REPORT_S):
-                    await self._lost.wait()
+                    await self._news.wait()
                     await asyncio.sleep(s_from_us(LOST_REPORT_US))
             except TimeoutError:
                 continue
-            self._lost.clear()
+            self._news.clear()
 
     async def _write_report(self) -> None:
         await self._store.report_frontend(self._report())

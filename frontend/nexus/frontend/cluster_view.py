@@ -11,17 +11,22 @@ from nexus.frontend.limits import NO_ROUTE_RETRY_US, REQUEST_ITEMS_MAX
 from nexus.frontend.planned_query import PlannedQuery
 from nexus.frontend.pools import Pools
 from nexus.frontend.session_dispatcher import DispatchLimits, SessionDispatcher
+from nexus.frontend.table_in_use import table_in_use
 
 _NO_LIMITS = DispatchLimits()
 
 
 class ClusterView:
-    """The newest catalogue and table, indexed by name."""
+    """The newest catalogue and table, indexed by name.
+
+    ``table`` is the one in use: ``newest``, except where that would cut a session off
+    (table_in_use.py). Connect to the backends of both.
+    """
 
     def __init__(self, pools: Pools) -> None:
         """Begin knowing nothing; ``pools`` follows the tables and backends taken here."""
         self.catalogue = Catalogue()
-        self.table = RoutingTable()
+        self.table = self.newest = RoutingTable()
         self.pools = pools
         self.reachable: set[BackendName] = set()
         self.lost: set[BackendName] = set()
@@ -37,12 +42,16 @@ class ClusterView:
         self._index_limits()
 
     def take_table(self, table: RoutingTable) -> None:
-        """Replace the table, unless it is older than the one in use.
+        """Replace the table, unless it is older than the newest.
 
         A new leader's fence outranks versions: it may have had to count from the start again.
         """
-        if (table.fence, table.version) < (self.table.fence, self.table.version):
+        if (table.fence, table.version) < (self.newest.fence, self.newest.version):
             return
+        self.newest = table
+        self._use(table_in_use(self.table, table, self.reachable))
+
+    def _use(self, table: RoutingTable) -> None:
         self.table = table
         self.pools.take_table(table, self.reachable)
         entries = {routes.session: routes for routes in table.sessions}
@@ -55,7 +64,7 @@ class ClusterView:
             dispatcher.update(routes, pool, self.reachable)
         self._dispatchers = kept
         self._planned.clear()
-        self.lost &= backends_of(table)
+        self.lost &= backends_of(table) | backends_of(self.newest)
         self._index_limits()
 
     def reach(self, backend: BackendName) -> None:
@@ -107,6 +116,8 @@ class ClusterView:
         return dropped(DropReason.NO_ROUTE, message, retry_after_us=NO_ROUTE_RETRY_US)
 
     def _reachable_changed(self) -> None:
+        if self.table is not self.newest:
+            self._use(table_in_use(self.table, self.newest, self.reachable))
         for dispatcher in self._dispatchers.values():
             dispatcher.reach(self.reachable)
 

@@ -9,6 +9,7 @@ import logging
 import time
 from contextlib import suppress
 
+from nexus.core.catalogue_doubt import CatalogueDoubt
 from nexus.core.clock import MonotonicClock
 from nexus.core.cluster import FrontendReport
 from nexus.frontend import events, inference_service, query_service
@@ -69,6 +70,8 @@ class FrontendServer:
         self._metrics_server: MetricsServer | None = None
         self._table_read_us = self._clock.now_us()
         self._catalogue_read = False
+        self._declared = CatalogueDoubt()
+        self._followed = self._driver.engine.table
 
     @property
     def grpc_address(self) -> str:
@@ -152,24 +155,35 @@ class FrontendServer:
     async def _read_table(self) -> None:
         table = await self._cluster.table()
         self._table_read_us = self._clock.now_us()
-        before = self._driver.engine.table
-        if (table.fence, table.version) == (before.fence, before.version):
+        newest = self._driver.engine.newest_table
+        if (table.fence, table.version) <= (newest.fence, newest.version):
             return
         self._driver.tell(events.TableChanged(table))
-        in_use = self._driver.engine.table
-        self._links.follow(in_use)
+        self._follow_table()
+        await self._feed.report_now()
+
+    def _follow_table(self) -> None:
+        """Connect as the tables say, and look names up in the one in use now."""
+        engine = self._driver.engine
+        self._followed = in_use = engine.table
+        self._links.follow(in_use, engine.newest_table)
         self._desk.refresh()
         self._set_health()
         _log.info("table in use", extra={"version": in_use.version, "epoch": in_use.epoch})
-        await self._feed.report_now()
 
     def _tell_of_backend(self, event: events.Event) -> None:
         self._driver.tell(event)
+        if self._driver.engine.table is not self._followed:
+            self._feed.report_soon()
         if isinstance(event, events.BackendLost):
-            self._feed.backend_lost()
+            self._feed.report_soon()
 
     async def _read_catalogue(self) -> None:
-        catalogue = await self._cluster.catalogue()
+        read = await self._cluster.catalogue()
+        doubted = self._declared.doubted
+        catalogue = self._declared.believed(read, self._clock.now_us())
+        if self._declared.doubted and not doubted:
+            _log.warning("everything declared has vanished: going on with what was")
         if self._catalogue_read and catalogue.version == self._driver.engine.catalogue.version:
             return
         self._catalogue_read = True
@@ -178,7 +192,10 @@ class FrontendServer:
         self._set_health()
 
     async def _read_frontends(self) -> None:
-        self._peers.follow(await self._cluster.frontends())
+        reports = await self._cluster.frontends()
+        # A store that does not know this one either has lost all reports, not all frontends.
+        if any(report.frontend == self._settings.name for report in reports):
+            self._peers.follow(reports)
 
     def _set_health(self) -> None:
         for service in _SERVICES:
@@ -187,6 +204,8 @@ class FrontendServer:
     def _report(self) -> FrontendReport:
         """The report, each second; the gauges that only matter to a scrape go with it."""
         engine, now_us = self._driver.engine, self._clock.now_us()
+        if engine.table is not self._followed:
+            self._follow_table()  # A connection let it use more of the newest.
         self._metrics.in_flight(engine.in_flight)
         self._metrics.table(engine.table.version, now_us - self._table_read_us)
         self._metrics.store_up(self._feed.store_up)

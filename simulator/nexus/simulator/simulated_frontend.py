@@ -8,7 +8,7 @@ from nexus.backend.events import Watched
 from nexus.core.cluster import Catalogue, FrontendReport
 from nexus.core.names import BackendName, FrontendName, QueryName, SessionName
 from nexus.core.request import Dispatch, DropReason, Outcome, dropped
-from nexus.core.routing import RoutingTable
+from nexus.core.routing import RoutingTable, backends_of
 from nexus.core.units import US_PER_S
 from nexus.frontend import events
 from nexus.frontend.engine import FrontendEngine
@@ -264,9 +264,7 @@ class SimulatedFrontend(Process):
         self.handle(events.PeersChanged(self.name, names))
 
     def _routed(self) -> set[BackendName]:
-        table = self.table_seen
-        routed = {route.backend for session in table.sessions for route in session.routes}
-        return routed | {member.backend for pool in table.pools for member in pool.members}
+        return backends_of(self.engine.table) | backends_of(self.table_seen)
 
     def _follow(self) -> None:
         for name in sorted(self._routed() - self.connections.keys() - self._connecting):
