@@ -28,6 +28,7 @@ from nexus.scheduler.pooling import (
     named,
 )
 from nexus.scheduler.retention import retained_fleet
+from nexus.scheduler.settings import POOL_DEVICES_MIN
 
 SQUEEZE_STEPS = 7
 """Bisections of the common factor: it is found to within 1 %."""
@@ -251,12 +252,21 @@ def _refitted(
     """The pool at its new rates: it grows at once, and shrinks only when that will last."""
     if not demands or not memory_fits(demands, device):
         return None
-    fit = smallest_fit(demands, rules, DEVICES_LIMIT)
-    if fit is None or fit.size >= size:
-        return fit
+    fewer = _fit_within(demands, size - 1, rules)
+    if fewer is None:
+        fit = _fit_within(demands, size, rules)
+        return fit or smallest_fit(demands, rules, DEVICES_LIMIT, size + 1)
     raised = [demand.at_rate(demand.rate * SHRINK_MARGIN) for demand in demands]
-    cautious = smallest_fit(raised, rules, size)
-    return fit_on(demands, cautious.size if cautious is not None else size, rules)
+    if _fit_within(raised, size - 1, rules) is None:
+        return fit_on(demands, size, rules)
+    cautious = smallest_fit(raised, rules, size - 1)
+    return fit_on(demands, cautious.size, rules) if cautious is not None else fewer
+
+
+def _fit_within(demands: Sequence[Demand], size: int, rules: PoolRules) -> PoolFit | None:
+    """The demands on ``size`` devices, if that covers their rates."""
+    fit = fit_on(demands, size, rules) if size >= POOL_DEVICES_MIN else None
+    return fit if fit is not None and fit.needed <= size else None
 
 
 def _with_newcomers(
@@ -316,11 +326,17 @@ def _pooled(previous: Previous) -> dict[PoolName, tuple[list[BackendPlan], froze
     """The members and sessions of every pool of a plan; spares do not count."""
     plans: dict[PoolName, list[BackendPlan]] = {}
     sessions: dict[PoolName, set[SessionName]] = {}
+    known: dict[int, set[PoolName]] = {}
     for plan in previous:
-        names = {p.pool for p in plan.placements if p.pool is not None and not p.spare}
-        for name in names:
+        # The members of a pool share one tuple of placements.
+        key = id(plan.placements)
+        if key not in known:
+            names = {p.pool for p in plan.placements if p.pool is not None and not p.spare}
+            known[key] = names
+            for name in names:
+                sessions.setdefault(name, set()).update(p.session for p in plan.placements)
+        for name in known[key]:
             plans.setdefault(name, []).append(plan)
-            sessions.setdefault(name, set()).update(p.session for p in plan.placements)
     return {name: (plans[name], frozenset(sessions[name])) for name in plans}
 
 

@@ -36,7 +36,8 @@ def folded(
         key = id(plan.placements)
         if key not in known:
             known[key] = _folded(plan.placements, leads)
-        read.append(replace(plan, placements=known[key]))
+        same = known[key] is plan.placements
+        read.append(plan if same else replace(plan, placements=known[key]))
     return read
 
 

@@ -210,14 +210,18 @@ def replicas_reason(choice: Choice, placed: float) -> str:
 
 def covered_sessions(nodes: Iterable[Node]) -> dict[SessionName, float]:
     """The rate that the nodes cover, by session; those batched together each for itself."""
+    different: dict[int, tuple[Node, int]] = {}
+    for node in nodes:  # The members of a pool are one node.
+        different[id(node)] = (node, different.get(id(node), (node, 0))[1] + 1)
     rates: dict[SessionName, float] = {}
-    for node in nodes:
+    for node, count in different.values():
         for demand in node.demands:
+            rate = count * demand.rate
             if not demand.parts:
-                rates[demand.name] = rates.get(demand.name, 0.0) + demand.rate
-            for part in demand.parts:
-                name = part.session.name
-                rates[name] = rates.get(name, 0.0) + demand.rate * part.share
+                name = demand.session.name
+                rates[name] = rates.get(name, 0.0) + rate
+            for session, share in demand.parts:
+                rates[session.name] = rates.get(session.name, 0.0) + rate * share
     return rates
 
 

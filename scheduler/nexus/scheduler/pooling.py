@@ -9,7 +9,7 @@ would need as many devices of their own: at equal cost it serves bursts that the
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nexus.core.device import DeviceSpec
 from nexus.core.names import PoolName, SessionName
@@ -41,6 +41,24 @@ class PlannedPool:
     name: PoolName
     device: DeviceSpec
     fit: PoolFit
+    member: Node = field(init=False, compare=False, repr=False)
+    """What each of its devices does: its share of every session."""
+
+    def __post_init__(self) -> None:
+        """Work the member out once: everything that counts devices or load asks for it."""
+        fit = self.fit
+        latencies_us = map(_latency_us, fit.demands, fit.batches)
+        occupancy = min(1.0, fit.busy / fit.size)
+        member = Node(
+            device=self.device,
+            demands=tuple([demand.at_rate(demand.rate / fit.size) for demand in fit.demands]),
+            batches=fit.batches,
+            duty_cycle_us=max(1, round(sum(latencies_us) / occupancy)),
+            occupancy_min=occupancy,
+            pool=self.name,
+            slack_us=fit.slack_us,
+        )
+        object.__setattr__(self, "member", member)
 
     @property
     def sessions(self) -> tuple[SessionName, ...]:
@@ -52,23 +70,8 @@ class PlannedPool:
         )
 
     def nodes(self) -> tuple[Node, ...]:
-        """One node for every member, all alike: each takes its share of every session."""
-        fit = self.fit
-        execute_us = sum(
-            demand.profile.latency_us(batch)
-            for demand, batch in zip(fit.demands, fit.batches, strict=True)
-        )
-        occupancy = min(1.0, fit.busy / fit.size)
-        node = Node(
-            device=self.device,
-            demands=tuple(demand.at_rate(demand.rate / fit.size) for demand in fit.demands),
-            batches=fit.batches,
-            duty_cycle_us=max(1, round(execute_us / occupancy)),
-            occupancy_min=occupancy,
-            pool=self.name,
-            slack_us=fit.slack_us,
-        )
-        return (node,) * fit.size
+        """One node for every member, all alike."""
+        return (self.member,) * self.fit.size
 
 
 def form_pools(demands: Sequence[Demand], device: DeviceSpec, rules: PoolRules) -> list[PoolFit]:
@@ -186,6 +189,10 @@ def named(
         PlannedPool(name=names[index], device=device, fit=fit)
         for index, (device, fit) in enumerate(pools)
     )
+
+
+def _latency_us(demand: Demand, batch: int) -> int:
+    return demand.profile.latencies_us[batch - 1]
 
 
 def _grouped(
