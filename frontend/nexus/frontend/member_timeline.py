@@ -27,8 +27,9 @@ class MemberTimeline:
         self.backend = backend
         self.spare = spare
         self._running_until_us = 0
-        self._unconfirmed: PoolBatch | None = None
         self._waiting: list[PoolBatch] = []
+        self._unheard: list[PoolBatch] = []
+        self._heard: tuple[SessionName, int] = ("", 0)
 
     def free_us(self, now_us: int) -> int:
         """When it is expected to have done all it was sent."""
@@ -70,7 +71,7 @@ class MemberTimeline:
         """Forget everything, and return what had not started."""
         waiting = tuple(self._waiting)
         self._waiting = []
-        self._unconfirmed = None
+        self._unheard = []
         self._running_until_us = 0
         return waiting
 
@@ -78,9 +79,12 @@ class MemberTimeline:
         self, session: SessionName, latencies: BatchLatencies, said: Started, now_us: int
     ) -> PoolBatch | None:
         """The backend started a batch: correct the reckoning; return which one it was, if known."""
-        batch = self._take_started(session, now_us)
+        batch = None
+        if not self._is_told_again(session, now_us):
+            batch = self._take_started(session)
+            self._heard = (session, now_us + said.busy_us // 2)
+            self._restore_overtaken(now_us)
         self._running_until_us = now_us + said.busy_us
-        self._unconfirmed = None
         self._keep_the_rest(session, latencies, said.queued_items, now_us)
         self.free_us(now_us)
         return batch
@@ -101,19 +105,35 @@ class MemberTimeline:
                 return
             del self._waiting[0]
             batch.closed = True
-            self._unconfirmed = batch
+            # Who hears of nothing must not remember all.
+            self._unheard = [other for other in self._unheard if other.due_us > now_us]
+            self._unheard.append(batch)
             self._running_until_us = start_us + batch.latencies.of(batch.items)
 
-    def _take_started(self, session: SessionName, now_us: int) -> PoolBatch | None:
-        taken = self._unconfirmed
-        # What should have ended by now and was not heard of never started.
-        if taken is not None and taken.session == session and now_us < self._running_until_us:
-            return taken
-        for position, batch in enumerate(self._waiting):
-            if batch.session == session:
-                batch.closed = True
-                return self._waiting.pop(position)
+    def _is_told_again(self, session: SessionName, now_us: int) -> bool:
+        """Whether it is the batch heard of just now: one of a group is told of for each session.
+
+        A device runs one batch at a time, so another cannot have started yet.
+        """
+        heard, until_us = self._heard
+        return heard == session and now_us < until_us
+
+    def _take_started(self, session: SessionName) -> PoolBatch | None:
+        for batches in (self._unheard, self._waiting):
+            for position, batch in enumerate(batches):
+                if batch.session == session:
+                    batch.closed = True
+                    return batches.pop(position)
         return None
+
+    def _restore_overtaken(self, now_us: int) -> None:
+        """What was taken to have started before this one, and was not heard of, still waits.
+
+        Unless it was given up, because it could no longer be in time.
+        """
+        waiting = [b for b in self._unheard if b.due_us > now_us + b.latencies.of(1)]
+        self._unheard = []
+        self._waiting[:0] = waiting
 
     def _keep_the_rest(
         self, session: SessionName, latencies: BatchLatencies, queued_items: int, now_us: int
