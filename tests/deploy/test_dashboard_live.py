@@ -58,7 +58,7 @@ TIMEOUTS_S = (1.0, 1.0, 0.02, 0.004)
 """Enough, and too little: that is refused at admission."""
 STALL_S = 0.3
 """Longer than the SLO: what waits in the queue of a stalled backend is dropped there."""
-DEVICES = "emulated:v100:2,emulated:k80,cpu"
+DEVICES = "emulated:v100:2,emulated:k80,emulated:t4:2,cpu"
 QUERY = "watch"
 
 EXPRESSIONS = [
@@ -85,19 +85,27 @@ def profile(name: str, device: str) -> Profile:
 
 
 def resources() -> list[Declared]:
-    """A session on an emulated device, a real one on the CPU, too much of one, and a query."""
+    """A session on an emulated device, a real one on the CPU, too much of one, and a query.
+
+    And one that only its variant can serve on the two devices there are, which are a pool then.
+    """
     return [
         model("classify"),
         model("classify-on-cpu", EngineKind.TORCH),
         model("bulk"),
         model("detect", emulated_findings="person:2"),
         model("embed"),
+        model("heavy"),
+        model("light"),
         *(profile(name, "v100") for name in ("classify", "detect", "embed")),
         profile("classify-on-cpu", "cpu"),
         profile("bulk", "k80"),
+        linear_profile("heavy", "t4", 20_000, 5_000, 32),
+        profile("light", "t4"),
         Session(model="classify", slo_us=100_000, expected_rate=20),
         Session(model="classify-on-cpu", slo_us=100_000, expected_rate=20),
         Session(model="bulk", slo_us=100_000, expected_rate=10_000),
+        Session(model="heavy", slo_us=100_000, expected_rate=1_000, variants=("light",)),
         Query(
             name=QUERY,
             slo_us=300_000,
@@ -115,6 +123,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterFile]:
     directory = tmp_path_factory.mktemp("cluster")
     nexus = Path(sys.executable).with_name("nexus")
     command = [str(nexus), "up", "--devices", DEVICES, "--dir", str(directory)]
+    command += ["--frontends", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             wait_for_ready(process)
@@ -162,7 +171,7 @@ def keep_asking(addresses: tuple[str, ...], stop: threading.Event) -> None:
     with Client(addresses) as client:
         while not stop.wait(0.05):
             for timeout_s in TIMEOUTS_S:
-                for name in ("classify", "classify-on-cpu", "bulk"):
+                for name in ("classify", "classify-on-cpu", "bulk", "heavy"):
                     with contextlib.suppress(NexusError):
                         client.infer(name, inputs, timeout_s=timeout_s)
                 with contextlib.suppress(NexusError):

@@ -275,6 +275,14 @@ def test_scheduler_counts_backends_by_state_down_to_zero() -> None:
     assert sample(scheduler.registry, "nexus_scheduler_session_rate", session="a@50ms") is None
 
 
+def test_frontend_counts_what_it_answers_as_owner_of_a_pool() -> None:
+    frontend = FrontendMetrics()
+    frontend.asked(None)
+    frontend.asked(Outcome(reason=DropReason.OVERLOADED))
+    for outcome in ("ok", "overloaded"):
+        assert sample(frontend.registry, "nexus_frontend_asks_total", outcome=outcome) == 1
+
+
 def test_scheduler_leads_only_while_it_has_a_fence() -> None:
     scheduler = SchedulerMetrics()
     scheduler.leads(17)

@@ -60,6 +60,10 @@ class FrontendMetrics:
         """A backend ended a dispatch."""
         self._metrics.count(metrics.DISPATCHES, session, backend, outcome_label(outcome))
 
+    def asked(self, refusal: Outcome | None) -> None:
+        """Another frontend asked for a place in a pool, and was granted one or refused."""
+        self._metrics.count(metrics.ASKS, OK if refusal is None else outcome_label(refusal))
+
     def in_flight(self, requests: int) -> None:
         """So many requests and frames are accepted and unanswered."""
         self._metrics.set(metrics.IN_FLIGHT, value=requests)

@@ -51,6 +51,11 @@ SLACK = histogram(
     "session",
     buckets=SLACK_BUCKETS_S,
 )
+ASKS = counter(
+    "nexus_frontend_asks_total",
+    "Asks of other frontends about pools that this one owns, by outcome: ok or the drop reason.",
+    "outcome",
+)
 IN_FLIGHT = gauge(
     "nexus_frontend_in_flight_requests", "Requests and frames accepted and not yet answered."
 )
@@ -88,6 +93,7 @@ FRONTEND = (
     QUERY_LATENCY,
     STAGE_LATENCY,
     SLACK,
+    ASKS,
     IN_FLIGHT,
     SLO_TARGET,
     EXPECTED_WAIT,

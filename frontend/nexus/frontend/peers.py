@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from nexus.core.clock import Clock
 from nexus.core.cluster import FrontendReport
 from nexus.core.names import FrontendName
+from nexus.core.request import Outcome
 from nexus.frontend import events
 from nexus.frontend.peer_links import PeerLinks
 from nexus.frontend.peer_server import PeerServer
@@ -15,9 +16,14 @@ class Peers:
     """Both directions: asks go out on links of our own, and come in at our own address."""
 
     def __init__(
-        self, own_name: FrontendName, clock: Clock, tell: Callable[[events.Event], None]
+        self,
+        own_name: FrontendName,
+        clock: Clock,
+        tell: Callable[[events.Event], None],
+        on_answered: Callable[[Outcome | None], None] = lambda _: None,
     ) -> None:
-        """``tell`` gets PeersChanged, Asked and AskAnswered."""
+        """``tell`` gets PeersChanged, Asked and AskAnswered; ``on_answered`` refusals and None."""
+        self._on_answered = on_answered
         self._links = PeerLinks(own_name, tell)
         self._server = PeerServer(own_name, clock, tell)
 
@@ -40,6 +46,7 @@ class Peers:
 
     def answer(self, peer: FrontendName, message: Granted) -> None:
         """Answer an ask, if whoever asked is still there."""
+        self._on_answered(message.refusal)
         self._server.answer(peer, message)
 
     async def close(self) -> None:

@@ -55,7 +55,9 @@ class FrontendServer:
         self._driver = EngineDriver(FrontendEngine(), self._clock, self._metrics.dispatched)
         self._links = BackendLinks(settings.name, self._tell_of_backend)
         self._driver.sender = self._links
-        self._peers = Peers(settings.name, self._clock, self._driver.tell)
+        self._peers = Peers(
+            settings.name, self._clock, self._driver.tell, on_answered=self._metrics.asked
+        )
         self._driver.peers = self._peers
         self._desk = FrontDesk(self._driver, self._metrics, lambda: time.time_ns() // 1_000)
         self._feed = ClusterFeed(

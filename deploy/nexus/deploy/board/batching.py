@@ -3,6 +3,7 @@
 from nexus.deploy.board.panel import SESSION, Look, Panel, Row, Series, Unit
 from nexus.deploy.promql import aggregate, mean, quantile, rate
 from nexus.telemetry.metrics import (
+    ASKS,
     BATCH_SIZE,
     BATCH_TARGET,
     BATCHES,
@@ -35,6 +36,13 @@ ROW = Row(
                     aggregate("avg", BATCH_TARGET, "session", where=SESSION), "{{session}} planned"
                 ),
             ),
+        ),
+        Panel(
+            title="Asks between frontends",
+            description="Places in pools that owners gave to other frontends, or refused. None, "
+            "with several frontends and a pooled session: they do not reach each other.",
+            unit=Unit.PER_SECOND,
+            series=(Series(rate(ASKS, "outcome"), "{{outcome}}"),),
         ),
         Panel(
             title="Batches",
