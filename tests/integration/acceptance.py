@@ -70,13 +70,24 @@ def write_scenario(folder: Path, text: str = SCENARIO) -> Path:
 
 
 async def bench(
-    cluster: LocalCluster, scenario: Path, *, factor: float, seconds: float, warmup: float
+    cluster: LocalCluster,
+    scenario: Path,
+    *,
+    factor: float,
+    seconds: float,
+    warmup: float,
+    frontends: tuple[str, ...] = (),
 ) -> Bench:
-    """Declare the scenario and offer ``factor`` times its rates, from a process of its own."""
+    """Declare the scenario and offer ``factor`` times its rates, from a process of its own.
+
+    The load goes to the named frontends, or else to all.
+    """
     words = ["bench", "-f", str(scenario), "--apply", "--json"]
     words += ["--rate-factor", str(factor), "--seconds", str(seconds), "--warmup", str(warmup)]
     words += ["--cluster-dir", str(cluster.directory)]
-    framed = [m.data for m in cluster.addresses.members if m.component == "frontend" and m.data]
+    members = [m for m in cluster.addresses.of("frontend") if not frontends or m.name in frontends]
+    words += ["--address", ",".join(member.grpc for member in members)]
+    framed = [member.data for member in members if member.data]
     if framed:
         words += ["--framed", ",".join(framed)]
     process = await asyncio.create_subprocess_exec(
