@@ -5,6 +5,7 @@ that no larger one beats in latency. Their latencies rise with the batch whateve
 here, unlike in the profile itself, a search may bisect.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,30 +51,30 @@ class BatchTable:
         Among the batches that have time to gather the highest throughput is best, among the others
         the least latency; so there are two candidates. (0, 0) when neither fits the device.
         """
+        useful, latencies_us = self.useful, self.latencies_us
         gathered = self._gathered(rate, budget_us)
-        candidates: list[tuple[int, int, int]] = []
+        occupancy, batch, cycle_us = math.inf, 0, 0
         if gathered:
             index = self.best[gathered - 1]
-            batch = self.useful[index]
-            candidates.append((self.latencies_us[index], int(batch * US_PER_S / rate), batch))
-        if gathered < len(self.useful):
-            latency_us = self.latencies_us[gathered]
-            candidates.append((latency_us, budget_us - latency_us, self.useful[gathered]))
-        fitting = [
-            (latency_us / cycle_us, batch, cycle_us)
-            for latency_us, cycle_us, batch in candidates
-            if latency_us <= cycle_us
-        ]
-        _, batch, cycle_us = min(fitting, default=(0.0, 0, 0))
+            gathering_us = int(useful[index] * US_PER_S / rate)
+            if latencies_us[index] <= gathering_us:
+                occupancy = latencies_us[index] / gathering_us
+                batch, cycle_us = useful[index], gathering_us
+        if gathered < len(useful):
+            latency_us = latencies_us[gathered]
+            left_us = budget_us - latency_us
+            if latency_us <= left_us and latency_us / left_us < occupancy:
+                batch, cycle_us = useful[gathered], left_us
         return batch, cycle_us
 
     def _gathered(self, rate: float, budget_us: int) -> int:
         """How many of the useful batch sizes have time to gather: l(b) + b / rate <= budget."""
+        useful, latencies_us = self.useful, self.latencies_us
         gather_us = US_PER_S / rate
-        low, high = 0, len(self.useful)
+        low, high = 0, len(useful)
         while low < high:
             middle = (low + high) // 2
-            if self.latencies_us[middle] + int(self.useful[middle] * gather_us) <= budget_us:
+            if latencies_us[middle] + int(useful[middle] * gather_us) <= budget_us:
                 low = middle + 1
             else:
                 high = middle

@@ -25,7 +25,7 @@ from nexus.scheduler.fleet import Choice
 Kinds: TypeAlias = tuple[tuple[tuple[ModelName, DeviceType], ...], ...]
 """The models and device types of a candidate's demands, in pools and of its own."""
 
-_Types: TypeAlias = tuple[ModelName, tuple[DeviceType, ...], tuple[DeviceType, ...]]
+_Types: TypeAlias = tuple[ModelName | int | DeviceType, ...]
 """What tells the kinds of candidates apart, but for which models share a profile."""
 
 SharedProfile: TypeAlias = Callable[[Demand], Profile | None]
@@ -65,7 +65,7 @@ def co_batched(
         ):
             joined.append(candidate)
             continue
-        types = (session.model, _types(candidate.demands), _types(own.demands))
+        types = _types(session.model, candidate.demands, own.demands)
         group = known.get(types)
         if group is None:
             kinds = (_kinds(candidate.demands, shared), _kinds(own.demands, shared))
@@ -97,15 +97,19 @@ def together(members: Sequence[Demand], profile: Profile | None = None) -> Deman
 
     ``profile`` is that of their batches, where it is not the model's own: of a prefix group.
     """
-    lead = min(members, key=lambda member: (member.budget_us, member.name))
-    rate = sum(member.rate for member in members)
-    limit = min(member.batch_limit for member in members)
-    table = batch_table(profile, min(profile.max_batch, limit)) if profile else lead.table
-    parts = [
-        Part(part.session, part.share * (member.rate / rate))
-        for member in members
-        for part in (member.parts or (Part(member.session, 1.0),))
-    ]
+    lead = min(members, key=_order)
+    rate = sum([member.rate for member in members])
+    table = lead.table
+    if profile is not None:
+        limit = min(member.batch_limit for member in members)
+        table = batch_table(profile, min(profile.max_batch, limit))
+    parts: list[Part] = []
+    for member in members:
+        share = member.rate / rate
+        if member.parts:
+            parts += [Part(session, share * part) for session, part in member.parts]
+        else:
+            parts.append(Part(member.session, share))
     parts.sort(key=lambda part: part.session.name)
     return Demand(
         session=lead.session,
@@ -116,6 +120,11 @@ def together(members: Sequence[Demand], profile: Profile | None = None) -> Deman
         batch=saturating_batch(table, lead.budget_us),
         parts=tuple(parts),
     )
+
+
+def _order(demand: Demand) -> tuple[int, SessionName]:
+    """The tightest first."""
+    return demand.budget_us, demand.session.name
 
 
 def occupied(demand: Demand) -> float:
@@ -167,8 +176,9 @@ def _joined(
     together_before: dict[SessionName, list[tuple[Candidate, Choice]]] = {}
     newcomers: list[_Group] = []
     for candidate, own in alike:
-        if candidate.name in before:
-            together_before.setdefault(before[candidate.name], []).append((candidate, own))
+        group_before = before.get(candidate.demands[0].session.name)
+        if group_before is not None:
+            together_before.setdefault(group_before, []).append((candidate, own))
         else:
             newcomers.append(_Group((candidate,), own))
     groups: list[_Group] = []
@@ -191,7 +201,7 @@ def _joined(
 
 def _group(members: Sequence[tuple[Candidate, Choice]], shared: SharedProfile) -> _Group | None:
     """The members as one; None where together they cannot be in time (any more)."""
-    ordered = sorted(members, key=lambda entry: (entry[1].demands[0].budget_us, entry[0].name))
+    ordered = sorted(members, key=lambda entry: _order(entry[1].demands[0]))
     own = ordered[0][1]
     if len(ordered) > 1:
         own = Choice(_all_together([own.demands for _, own in ordered], shared))
@@ -223,5 +233,6 @@ def _kinds(
     )
 
 
-def _types(demands: Sequence[Demand]) -> tuple[DeviceType, ...]:
-    return tuple([demand.profile.device for demand in demands])
+def _types(model: ModelName, pooled: Sequence[Demand], own: Sequence[Demand]) -> _Types:
+    devices = [demand.profile.device for demand in (*pooled, *own)]
+    return (model, len(pooled), *devices)

@@ -14,6 +14,7 @@ from nexus.core.names import SessionName
 from nexus.core.plan import BackendPlan
 from nexus.scheduler.assignment import assign, is_small
 from nexus.scheduler.backend_plans import as_backend_plan
+from nexus.scheduler.collection import collection_deferred
 from nexus.scheduler.hosts import Host, alike
 from nexus.scheduler.needs import Needs, assigned_greedily
 from nexus.scheduler.node import Node
@@ -27,6 +28,7 @@ class Placed:
     movement_us: float = 0.0
 
 
+@collection_deferred()
 def place(nodes: Sequence[Node], hosts: Sequence[Host]) -> Placed:
     """Name a backend for every node; there must be a host for each node of every device type."""
     backends: list[BackendPlan] = []

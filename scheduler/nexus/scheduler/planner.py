@@ -27,6 +27,7 @@ from nexus.scheduler.candidates import (
     no_profile_reason,
 )
 from nexus.scheduler.co_batching import groups_of
+from nexus.scheduler.collection import collection_deferred
 from nexus.scheduler.crowding import crowd
 from nexus.scheduler.fleet import covered_sessions, replicas_reason
 from nexus.scheduler.packing import Node
@@ -69,6 +70,7 @@ class Planned:
     unmet_reasons: Mapping[SessionName, str] = field(default_factory=dict)
 
 
+@collection_deferred()
 def make_plan(
     workload: Workload,
     settings: PlannerSettings,
