@@ -170,13 +170,15 @@ def test_plan_json_has_the_contracts_keys(
     assert main(["plan", "-f", str(scenario), "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert {"devices", "lower_bound", "infeasible", "splits", "backends"} <= set(plan)
+    assert plan.keys() >= {"unmet", "unmet_reasons", "replanning"}
     assert plan["devices"].keys() == {"v100"}
-    assert plan["infeasible"][0].keys() == {"session", "reason"}
+    assert {"session", "reason"} <= plan["infeasible"][0].keys() <= {"session", "reason", "hint"}
     assert plan["infeasible"][0]["session"] == "resnet50@5ms"
     assert plan["splits"]["traffic"].keys() == {"detect", "car"}
     backend = plan["backends"][0]
     assert backend.keys() == {"device", "duty_cycle_ms", "occupancy", "memory_mb", "sessions"}
-    assert backend["sessions"][0].keys() == {"session", "batch", "rate", "latency_ms", "pool"}
+    contract = {"session", "batch", "rate", "latency_ms", "pool"}
+    assert contract <= backend["sessions"][0].keys() <= contract | {"model"}
 
 
 def test_plan_text_says_why_and_policies_differ(

@@ -269,6 +269,8 @@ def test_scenario_plan_prints_the_contract() -> None:
             }
         ],
         "unmet": {},
+        "unmet_reasons": {},
+        "replanning": "no plan was in force: planned afresh",
         "splits": {},
         "backends": [
             {
@@ -302,6 +304,33 @@ def test_scenario_plan_names_the_variant_that_serves_a_session() -> None:
     printed = json.loads(json.dumps(plan_json(plan_scenario(scenario))))
     (session,) = printed["backends"][0]["sessions"]
     assert (session["session"], session["model"]) == ("big@100ms", "small")
+
+
+def test_scenario_plan_says_why_rate_is_not_covered() -> None:
+    text = (
+        "name: t\ndevices: [{type: v100, count: 2}]\n"
+        "models: [{name: r, profiles: {v100: {alpha_ms: 1, beta_ms: 9}}}]\n"
+        "sessions: [{model: r, slo_ms: 100, rate: 3000, replicas_max: 1}]\n"
+    )
+    limited = plan_scenario(parse_scenario(text))
+    reason = plan_json(limited)["unmet_reasons"]
+    assert isinstance(reason, dict)
+    assert reason["r@100ms"].startswith("replicas_max 1: ")
+    assert reason["r@100ms"] in plan_text(limited)
+    short = plan_scenario(parse_scenario(text.replace(", replicas_max: 1", "")))
+    assert short.plan.unmet
+    assert "/s (for want of devices)" in plan_text(short)
+
+
+def test_scenario_plan_says_what_would_help_by_any_policy() -> None:
+    scenario = parse_scenario(
+        "name: t\ndevices: [{type: v100}]\n"
+        "models: [{name: r, profiles: {v100: {alpha_ms: 1, beta_ms: 9}}}]\n"
+        "sessions: [{model: r, slo_ms: 5, rate: 1}]\n"
+    )
+    for name in POLICIES:
+        (entry,) = plan_scenario(scenario, name).plan.infeasible
+        assert entry.hint.startswith("an SLO of "), name
 
 
 def test_scenario_refuses_a_variant_that_it_does_not_define() -> None:

@@ -21,7 +21,7 @@ from nexus.core.names import (
     variant_of,
     variant_session_name,
 )
-from nexus.core.plan import BackendPlan, Infeasible
+from nexus.core.plan import BackendPlan
 from nexus.core.profile import Profile
 from nexus.core.session import Session, SessionLoad
 from nexus.core.units import US_PER_S
@@ -93,8 +93,7 @@ def in_declared_names(planned: Planned) -> Planned:
     return replace(
         planned,
         infeasible=tuple(
-            Infeasible(declared_session(entry.session), entry.reason)
-            for entry in planned.infeasible
+            replace(entry, session=declared_session(entry.session)) for entry in planned.infeasible
         ),
         unmet={declared_session(name): rate for name, rate in planned.unmet.items()},
         unmet_reasons={declared_session(n): why for n, why in planned.unmet_reasons.items()},

@@ -32,6 +32,7 @@ def _summary(result: ScenarioPlan) -> Iterator[str]:
     caution = 1 / result.settings.headroom
     if caution > 1 and any(node.pool is None for node in result.planned.nodes):
         yield f"outside pools rates are planned at {caution:.2f} times the expected"
+    yield plan.replanning
 
 
 def _splits(result: ScenarioPlan) -> Iterator[str]:
@@ -93,7 +94,9 @@ def _refusals(result: ScenarioPlan) -> Iterator[str]:
     if plan.unmet:
         yield ""
         yield "not covered by the devices at hand, and refused by admission:"
-        yield from (f"  {name}: {rate:.1f}/s" for name, rate in plan.unmet.items())
+        for name, rate in plan.unmet.items():
+            reason = plan.unmet_reasons.get(name, "for want of devices")
+            yield f"  {name}: {rate:.1f}/s ({reason})"
     if plan.infeasible:
         yield ""
         yield "cannot be served by any number of devices:"

@@ -42,6 +42,7 @@ def plan_scenario(scenario: Scenario, policy_name: str | None = None) -> Scenari
         devices_needed=planned.devices_needed,
         lower_bound=planned.lower_bound,
         unmet=planned.unmet,
+        replanning=planned.replanning,
         unmet_reasons=planned.unmet_reasons,
     )
     return ScenarioPlan(plan=plan, planned=planned, settings=settings)
@@ -75,6 +76,8 @@ def plan_json(result: ScenarioPlan) -> dict[str, object]:
         "lower_bound": {name: round(bound, 2) for name, bound in plan.lower_bound.items()},
         "infeasible": to_data(plan.infeasible),
         "unmet": {name: round(rate, _DIGITS) for name, rate in plan.unmet.items()},
+        "unmet_reasons": dict(plan.unmet_reasons),
+        "replanning": plan.replanning,
         "splits": {
             query: {stage: ms_from_us(budget_us) for stage, budget_us in budgets.items()}
             for query, budgets in plan.splits.items()

@@ -42,6 +42,8 @@ from nexus.scheduler.workload import ProfileOf, QueryLoad, Workload
 
 __all__ = ["Planned", "ProfileOf", "QueryLoad", "Workload", "lower_bound", "make_plan"]
 
+NOTHING_IN_FORCE = "no plan was in force: planned afresh"
+
 Splits = Mapping[QueryName, Mapping[StageName, int]]
 Choose = Callable[[Allocation, Callable[[], Allocation]], Allocation]
 """(what goes on from the previous plan, how to plan afresh) -> the one to take."""
@@ -99,7 +101,7 @@ def make_plan(
         allocation = choose(keep(going_on, workload.devices, rules, previous), fresh)
     else:
         allocation = fresh()
-    why = allocation.why
+    why = allocation.why or NOTHING_IN_FORCE
     missing = dict(allocation.missing)
     if missing:
         candidates = batched(groups_of(previous))
