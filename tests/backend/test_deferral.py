@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus.backend.deferral import feasible, start_us
+from nexus.backend.deferral import start_us
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.dispatch_queue import Queued
 from nexus.backend.duty_cycle import Choice, Turn, choose, window
@@ -57,12 +57,6 @@ def test_deferral_knows_the_largest_profiled_batch() -> None:
     assert start_us(100, 3, 9, (0, 1, 2, 3)) is None
 
 
-def test_deferral_feasible_is_about_every_order_behind_the_first() -> None:
-    assert feasible(0, (100, 30, 60), (10, 20, 20), 0)
-    assert not feasible(0, (100, 29, 60), (10, 20, 20), 0)
-    assert not feasible(0, (9,), (10,), 0)
-
-
 @pytest.mark.parametrize(("now_us", "choice"), [(86, None), (87, Choice(0, 2, 2))])
 def test_choose_defers_a_pooled_batch(now_us: int, choice: Choice | None) -> None:
     assert chosen(turn(100, 120), now_us=now_us) == choice
@@ -78,6 +72,17 @@ def test_choose_takes_the_pooled_batch_of_the_earliest_latest_start() -> None:
 
 def test_choose_keeps_the_turns_of_pooled_batches_where_somebody_will_be_late() -> None:
     assert chosen(turn(*[20] * 4), turn(*[19] * 4)) == Choice(0, 4, 4)
+
+
+def test_choose_lets_one_item_be_late_rather_than_a_batch() -> None:
+    # Both take 14. Whichever is second starts then: the first has lost one by then, the other all.
+    assert chosen(turn(14, 60, 60, 60), turn(*[24] * 4)) == Choice(1, 4, 4)
+
+
+def test_choose_counts_the_items_of_a_rare_session_for_more() -> None:
+    often, rare = turn(*[15] * 4), replace(turn(15, 15, batch=2), gap_us=100.0)
+    assert chosen(often, rare) == Choice(1, 2, 2)
+    assert chosen(often, replace(rare, gap_us=1.0)) == Choice(0, 4, 4)
 
 
 def test_choose_saves_a_batch_that_still_waits_to_fill() -> None:

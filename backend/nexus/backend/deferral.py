@@ -1,12 +1,10 @@
-"""Deferral: how long the batch of a pooled session waits on an idle device, and which goes first.
+"""Deferral: how long the batch of a pooled session waits on an idle device.
 
 ADR 0020, after Symphony (nexus.md 4). The owner of a pool sends a backend one batch of a session,
 request by request. The batch starts when it is full, or else at the last moment at which one more
 item could still have joined it: any earlier and it might have been larger, any later and waiting
 gains nothing. What a busy device finds past that moment, when it is free again, starts at once.
 """
-
-from collections.abc import Sequence
 
 from nexus.backend.early_drop import LatencyTable
 
@@ -19,19 +17,3 @@ def start_us(due_us: int, items: int, target: int, latencies_us: LatencyTable) -
     if items >= min(target, len(latencies_us) - 1):
         return None
     return due_us - max(latencies_us[items], latencies_us[items + 1])
-
-
-def feasible(first: int, due_us: Sequence[int], latency_us: Sequence[int], now_us: int) -> bool:
-    """Whether all batches end in time if ``first`` starts now, and the others follow by due time.
-
-    No other order of the others could do better (Jackson's rule).
-    """
-    end_us = now_us + latency_us[first]
-    if end_us > due_us[first]:
-        return False
-    for other in sorted(range(len(due_us)), key=due_us.__getitem__):
-        if other != first:
-            end_us += latency_us[other]
-            if end_us > due_us[other]:
-                return False
-    return True

@@ -4,9 +4,9 @@ Paper, sections 4.1 and 6.3, with ADR 0013. The sessions of a device take turns.
 waits: not for the cycle's end, not for a batch to fill, unless the session is pooled
 (``deferral.py``). It departs from the round only to save another session's head that would be late
 behind this one, when this one can wait; and among pooled sessions, whose batches wait for their
-last moment, to let the one go first whose moment ends first. A batch grows beyond its window as far
-as its head's deadline allows, but not so far that it makes the head of another session late
-(nexus.md 2.8, weakness 5).
+last moment, to let the one go first whose moment ends first, or, where not all can be in time, the
+one behind which the least is lost. A batch grows beyond its window as far as its head's deadline
+allows, but not so far that it makes the head of another session late (nexus.md 2.8, weakness 5).
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,9 @@ WINDOW_FACTOR = 2
 """The window in planned batches. A plan lets a batch take half of the SLO, as its head may have
 waited for one; the head of a queue that keeps up has more than that left."""
 
+CANDIDATES_MAX = 8
+"""So many of the most urgent batches may go first where not all can be in time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -34,7 +37,7 @@ class Turn:
 
     ``waiting`` is in order of due times; ``batch`` the planned batch; ``budget_us`` what a dispatch
     that arrives now would have for waiting and execution. ``pooled``: its batches are deferred, and
-    start ``early_us`` before their last moment.
+    start ``early_us`` before their last moment. ``gap_us`` is the mean time between two items.
     """
 
     waiting: Sequence[Queued]
@@ -43,6 +46,7 @@ class Turn:
     latencies_us: LatencyTable
     pooled: bool = False
     early_us: int = 0
+    gap_us: float = 1.0
 
 
 class Choice(NamedTuple):
@@ -102,15 +106,56 @@ def _first(
 ) -> int:
     """Whose turn it is; among pooled sessions, whose latest start is the earliest.
 
-    Where one would be late behind that one, the turn decides: an overload must starve nobody.
+    Where that would make others late, whoever costs them the least goes first: one large batch
+    started in haste, to lose none of it, may cost whole batches behind it. Among equals the turn
+    decides: an overload must starve nobody.
     """
-    pooled = [index for index in ready if turns[index].pooled]
-    if not turns[ready[0]].pooled or len(pooled) == 1:
+    if not turns[ready[0]].pooled:
         return ready[0]
-    due_us = [turns[index].waiting[0].due_us for index in pooled]
-    latency_us = [_latency_us(turns, heads, index) for index in pooled]
-    first = min(range(len(pooled)), key=lambda i: due_us[i] - latency_us[i])
-    return pooled[first] if deferral.feasible(first, due_us, latency_us, now_us) else ready[0]
+    rivals = _by_latest_start(turns, heads)
+    urgent = [index for index in rivals if index in ready][:CANDIDATES_MAX]
+    if len(rivals) == 1 or not _loss(turns, heads, urgent[0], rivals, now_us):
+        return urgent[0]
+    in_turn = sorted(urgent)
+    return min(in_turn, key=lambda index: _loss(turns, heads, index, rivals, now_us))
+
+
+def _by_latest_start(turns: Sequence[Turn], heads: Sequence[Window]) -> list[int]:
+    """The pooled turns that have something to run."""
+    rivals = [index for index, turn in enumerate(turns) if turn.pooled and heads[index].taken]
+    return sorted(
+        rivals, key=lambda index: turns[index].waiting[0].due_us - _latency_us(turns, heads, index)
+    )
+
+
+def _loss(
+    turns: Sequence[Turn],
+    heads: Sequence[Window],
+    first: int,
+    rivals: Sequence[int],
+    now_us: int,
+) -> float:
+    """What is lost of the others, when they follow ``first`` by their latest starts: in us.
+
+    Each item counts as the time in which another of its session comes, so that a batch of a rare
+    session is worth as much as that of a frequent one.
+    """
+    lost = 0.0
+    free_us = now_us + _latency_us(turns, heads, first)
+    for index in rivals:
+        if index == first:
+            continue
+        turn, items = turns[index], heads[index].items
+        if free_us + turn.latencies_us[items] > turn.waiting[0].due_us:
+            window = slide(turn.waiting, free_us, window_items(turn), turn.latencies_us)
+            lost += _items(turn.waiting[: window.dropped]) * turn.gap_us
+            items = window.items
+        free_us += turn.latencies_us[items]
+    return lost
+
+
+def _items(dispatches: Sequence[Queued]) -> int:
+    return sum(dispatch.items for dispatch in dispatches)
 
 
 def _rescue(turns: Sequence[Turn], heads: Sequence[Window], first: int, now_us: int) -> int:

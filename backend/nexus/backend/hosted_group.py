@@ -14,6 +14,7 @@ from nexus.backend.early_drop import Window
 from nexus.backend.hosted_session import HostedSession
 from nexus.backend.latency_estimator import LatencyEstimator
 from nexus.core.names import ModelName, SessionName
+from nexus.core.units import US_PER_S
 
 NOTHING = Window(0, 0, 0)
 
@@ -76,6 +77,7 @@ class HostedGroup:
             latencies_us=self.estimator.latencies_us,
             pooled=pooled,
             early_us=early_us + max(s.placement.slack_us for s in sessions),
+            gap_us=_gap_us(sum(s.placement.rate for s in sessions)),
         )
         self.window_items = duty_cycle.window_items(self.turn)
         self.batch_max = self.estimator.profile.max_batch
@@ -106,3 +108,7 @@ class HostedGroup:
 def _budget_us(session: HostedSession) -> int:
     """What a dispatch of one item has for waiting and execution."""
     return session.placement.slo_us - session.preprocess_us - session.postprocess_us
+
+
+def _gap_us(rate: float) -> float:
+    return US_PER_S / rate if rate > 0 else US_PER_S
