@@ -77,12 +77,13 @@ async def bench(
     seconds: float,
     warmup: float,
     frontends: tuple[str, ...] = (),
+    apply: bool = True,
 ) -> Bench:
-    """Declare the scenario and offer ``factor`` times its rates, from a process of its own.
+    """Offer ``factor`` times a scenario's rates, from a process of its own.
 
-    The load goes to the named frontends, or else to all.
+    First declare it (``apply``). The load goes to the named frontends, or else to all.
     """
-    words = ["bench", "-f", str(scenario), "--apply", "--json"]
+    words = ["bench", "-f", str(scenario), "--json", *(["--apply"] if apply else [])]
     words += ["--rate-factor", str(factor), "--seconds", str(seconds), "--warmup", str(warmup)]
     words += ["--cluster-dir", str(cluster.directory)]
     members = [m for m in cluster.addresses.of("frontend") if not frontends or m.name in frontends]

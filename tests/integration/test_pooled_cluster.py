@@ -20,14 +20,15 @@ name: pooled
 seed: 5
 devices: [{type: v100, count: 4, memory_mb: 16000}]
 models:
-  - {name: resnet152, profiles: {v100: {alpha_ms: 1.77, beta_ms: 18.98, max_batch: 64}}}
+  - {name: resnet152, profiles: {v100: {alpha_ms: 6, beta_ms: 20, max_batch: 32}}}
 sessions:
-  - {model: resnet152, slo_ms: 250, rate: 600}
+  - {model: resnet152, slo_ms: 250, rate: 260}
 """
 FRONTENDS = ("frontend-0", "frontend-1", "frontend-2")
 FLAGS = ("--data-listen", "127.0.0.1:0")
 SETTLE_S = 10.0
 KILL_AFTER_S = 3.0
+LAG_MS_MAX = 5.0
 GOOD_MIN = 0.8
 STRICT_GOOD_MIN = 0.99
 """The first beside whatever else CI does; the second on a quiet machine (marker full)."""
@@ -113,4 +114,7 @@ async def test_pooled_cluster_keeps_its_promise(tmp_path: Path) -> None:
     scenario = write_scenario(tmp_path, SCENARIO)
     async with pooled_cluster(tmp_path) as cluster:
         report, _ = await pooled_and_loaded(cluster, scenario, seconds=20)
+    lag_ms = report.data["send_lag_p99_ms"]
+    if lag_ms > LAG_MS_MAX:
+        pytest.skip(f"this host sends requests {lag_ms:g} ms late: what it counts is its own delay")
     assert report.worst >= STRICT_GOOD_MIN, report.data
