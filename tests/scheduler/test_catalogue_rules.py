@@ -51,6 +51,14 @@ def test_catalogue_refuses_what_names_an_unknown_model(
         with_resources(Catalogue(), [resource])
 
 
+def test_catalogue_takes_the_profile_of_a_prefix_group_and_nothing_else_of_it() -> None:
+    member = replace(MODEL, parameters={"prefix_group": "group"})
+    profile = replace(PROFILE, model="group")
+    assert with_resources(Catalogue(), [member, profile]).profiles == (profile,)
+    with pytest.raises(InvalidArgumentError, match="model 'group' is not declared"):
+        with_resources(Catalogue(), [member, replace(SESSION, model="group")])
+
+
 def test_catalogue_refuses_one_name_for_two_things() -> None:
     with pytest.raises(InvalidArgumentError, match="the name of a query and of a session"):
         with_resources(CATALOGUE, [Session(model="m", slo_us=9_000, name="q")])

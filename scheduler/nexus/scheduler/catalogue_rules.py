@@ -20,6 +20,7 @@ from nexus.core.profile import Profile
 from nexus.core.query import Query
 from nexus.core.session import Session
 from nexus.rpc.convert_control import Declared, kind_of, name_of
+from nexus.scheduler.prefix_groups import PREFIX_PARAMETER
 
 RESOURCES_MAX = 10_000
 """Of each kind; one more is refused."""
@@ -105,9 +106,12 @@ def _only(cls: type[T], resources: Iterable[Declared]) -> list[T]:
 
 def _require_models(merged: Catalogue, resources: Iterable[Declared]) -> None:
     models = {model.name for model in merged.models}
+    # A prefix group is no model, but batches of it take a time of their own.
+    groups = {model.parameters.get(PREFIX_PARAMETER) for model in merged.models}
     for resource in resources:
+        known = models | groups if isinstance(resource, Profile) else models
         for model, where in _models_named(resource):
-            if model not in models:
+            if model not in known:
                 raise InvalidArgumentError(
                     f"{kind_of(resource)} {name_of(resource)!r}: {where}model {model!r} is not "
                     "declared",
