@@ -9,10 +9,11 @@ from tests.frontend.pool_bench import pool, session
 
 TIGHT = replace(session("m@30ms", 1, 5, 30, batch=4, rate=100), group="m")
 LOOSE = replace(TIGHT, session="m@90ms", slo_us=90_000)
+OTHER = session("other", 1, 5, 200, rate=1)
 
 
 def owner_of(*sessions: PooledSession) -> PoolOwner:
-    return PoolOwner(pool(1, *sessions), ["b0"], travel_us=0)
+    return PoolOwner(pool(1, *sessions, OTHER), ["b0"], travel_us=0)
 
 
 def placed(owner: PoolOwner, *sessions: PooledSession) -> PoolOwner:
@@ -23,9 +24,9 @@ def placed(owner: PoolOwner, *sessions: PooledSession) -> PoolOwner:
 
 def busy_us(owner: PoolOwner, now_us: int = 0) -> int:
     """How long the backend has to do, as the owner reckons."""
-    expected_us = owner.expected_us(TIGHT.session, now_us)
+    expected_us = owner.expected_us(OTHER.session, now_us)
     assert expected_us is not None
-    return expected_us - owner.unloaded_us(TIGHT.session)
+    return expected_us - owner.unloaded_us(OTHER.session)
 
 
 def test_pool_group_fills_one_batch_of_all_its_sessions() -> None:

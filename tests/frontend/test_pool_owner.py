@@ -264,3 +264,17 @@ def test_pool_owner_lets_a_tight_batch_go_before_one_that_gathers() -> None:
     # A third batch of 18 ms would be late itself.
     assert isinstance(placed[2], Outcome)
     assert placed[2].reason is DropReason.OVERLOADED
+
+
+def test_pool_owner_expects_what_can_join_a_batch_to_leave_with_it() -> None:
+    owner = owner_of(members=1)
+    assert place(owner, 1) == ["b0"]
+    assert owner.expected_us("s", 0) == 14_000, "two items at once, on an idle device"
+
+
+def test_pool_owner_expects_the_urgent_to_go_before_what_gathers() -> None:
+    slow = session("slow", 2.0, 10.0, 500.0, batch=32, rate=100.0)
+    tight = session("tight", 2.0, 10.0, 50.0, batch=4, rate=10.0)
+    owner = PoolOwner(pool(1, slow, tight), ["b0"], travel_us=0)
+    assert owner.place("slow", 1, 80_000, 0) == "b0"
+    assert owner.expected_us("tight", 0) == owner.unloaded_us("tight")

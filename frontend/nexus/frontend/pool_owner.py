@@ -128,8 +128,24 @@ class PoolOwner:
         """How long one item would take if it came now; None when no backend can be reached."""
         if not self.has_members:
             return None
-        free_us = min(member.free_us(now_us) for member in self._members + self._spares)
-        return max(0, free_us - now_us) + self.unloaded_us(session)
+        filling = self._fillings[session]
+        overhead_us = filling.session.overhead_us + self._travel_us
+        due_us = now_us + filling.session.slo_us - overhead_us
+        batch, items = filling.batch, 1
+        if batch is not None and batch.takes(1, due_us, now_us):
+            start_us, items = batch.start_us, batch.items + 1
+        else:
+            start_us = self._start_us(filling.latencies.of(1), due_us, now_us)
+        return max(0, start_us - now_us) + filling.latencies.of(items) + overhead_us
+
+    def _start_us(self, item_us: int, due_us: int, now_us: int) -> int:
+        """When an item would start that cannot join a batch: behind all others, or before them."""
+        start_us = min(member.free_us(now_us) for member in self._members + self._spares)
+        latest_us = due_us - item_us
+        if start_us <= latest_us:
+            return start_us
+        opening = self._go_ahead(item_us, now_us, latest_us, now_us, "")
+        return start_us if opening is None else opening[1]
 
     def _begin(
         self, filling: BatchFilling, items: int, due_us: int, now_us: int, avoid: BackendName
