@@ -176,9 +176,10 @@ def plan_twice(settings: PlannerSettings, count: int) -> tuple[float, float, int
     hosts = [Host(f"b{index:05}", "gpu") for index in range(2 * len(planned.nodes))]
     before = place(planned.nodes, hosts).backends[1:]
     drifted = replace(workload, sessions=drift(rng, workload.sessions))
+    reported = statuses(before, hosts[1:])
 
     def next_epoch() -> Placed:
-        loaded = hosts_of(statuses(before, hosts[1:]), before)
+        loaded = hosts_of(reported, before)
 
         def choose(kept: Allocation, fresh: Fresh) -> Allocation:
             return cheaper(

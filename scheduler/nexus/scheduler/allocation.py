@@ -69,6 +69,8 @@ class Allocation:
 
 
 Previous = Sequence[BackendPlan]
+Pooled = dict[PoolName, tuple[list[BackendPlan], frozenset[SessionName]]]
+"""The backends of each pool of a plan, and their sessions."""
 
 
 def allocate(
@@ -81,7 +83,9 @@ def allocate(
     pools, rest, missing = _fresh_pools(candidates, devices, rules)
     fleet = pack_fleet(_choices(rest), _left(devices, pools), search=rules.search)
     return Allocation(
-        pools=named(pools, [(name, members) for name, (_, members) in _pooled(previous).items()]),
+        pools=named(
+            pools, [(name, members) for name, (_, members) in _pooled(previous, {}).items()]
+        ),
         own=fleet.nodes,
         missing=_summed(missing, fleet.missing),
     )
@@ -95,16 +99,16 @@ def keep(
 ) -> Allocation:
     """Go on from the previous plan; its backends must still be there."""
     leads = {part.session.name: c.name for c in candidates for part in c.demands[0].parts}
-    previous = folded(previous, leads)
-    local = [plan for plan in previous if not _is_pooled(plan)]
+    before = _pooled(previous, leads)
+    local = folded([plan for plan in previous if not _is_pooled(plan)], leads)
     settled = {placement.session for plan in local for placement in plan.placements}
-    kept, rest = _kept_pools(candidates, devices, rules, previous, settled)
+    kept, rest = _kept_pools(candidates, devices, rules, before, settled)
     coming = [candidate for candidate in rest if candidate.name not in settled]
     staying = [candidate for candidate in rest if candidate.name in settled]
     left = _left(devices, [(pool.device, pool.fit) for pool in kept])
     reserved = _reserved(left, local)
     formed, others, missing = _fresh_pools(coming, reserved, rules)
-    names = [(name, members) for name, (_, members) in _pooled(previous).items()]
+    names = [(name, members) for name, (_, members) in before.items()]
     pools = named([*((pool.device, pool.fit) for pool in kept), *formed], names)
     fleet = retained_fleet(
         local, _choices([*staying, *others]), _left(left, formed), search=rules.search
@@ -215,7 +219,7 @@ def _kept_pools(
     candidates: Sequence[Candidate],
     devices: Sequence[DeviceSpec],
     rules: Rules,
-    previous: Previous,
+    before: Pooled,
     settled: AbstractSet[SessionName],
 ) -> tuple[list[PlannedPool], list[Candidate]]:
     """The previous pools at the new rates, and the candidates that are in none of them.
@@ -227,7 +231,7 @@ def _kept_pools(
         return [], list(candidates)
     types = {device.type: device for device in devices}
     kept: list[PlannedPool] = []
-    for name, (plans, members) in sorted(_pooled(previous).items()):
+    for name, (plans, members) in sorted(before.items()):
         device = types.get(plans[0].device)
         if device is None:
             continue
@@ -322,8 +326,11 @@ def _filled(fit: PoolFit, factor_max: float, rules: PoolRules) -> PoolFit:
     return best
 
 
-def _pooled(previous: Previous) -> dict[PoolName, tuple[list[BackendPlan], frozenset[SessionName]]]:
-    """The members and sessions of every pool of a plan; spares do not count."""
+def _pooled(previous: Previous, leads: Mapping[SessionName, SessionName]) -> Pooled:
+    """The members and sessions of every pool of a plan; spares do not count.
+
+    Sessions that ``leads`` names are counted as their leads.
+    """
     plans: dict[PoolName, list[BackendPlan]] = {}
     sessions: dict[PoolName, set[SessionName]] = {}
     known: dict[int, set[PoolName]] = {}
@@ -334,7 +341,9 @@ def _pooled(previous: Previous) -> dict[PoolName, tuple[list[BackendPlan], froze
             names = {p.pool for p in plan.placements if p.pool is not None and not p.spare}
             known[key] = names
             for name in names:
-                sessions.setdefault(name, set()).update(p.session for p in plan.placements)
+                sessions.setdefault(name, set()).update(
+                    [leads.get(p.session, p.session) for p in plan.placements]
+                )
         for name in known[key]:
             plans.setdefault(name, []).append(plan)
     return {name: (plans[name], frozenset(sessions[name])) for name in plans}

@@ -11,16 +11,18 @@ from nexus.scheduler.node import Node, memory_bytes
 
 def as_backend_plan(node: Node, backend: str = "") -> BackendPlan:
     """What the node's device does; a placement for every session."""
+    placements: list[Placement] = []
+    for demand, batch in zip(node.demands, node.batches, strict=True):
+        if demand.parts:
+            placements += _of_parts(node, demand, batch)
+        else:
+            placements.append(_placement(node, demand, batch, demand.profile.memory_bytes))
     return BackendPlan(
         backend=backend,
         device=node.device.type,
         duty_cycle_us=node.duty_cycle_us,
         occupancy=node.occupancy,
-        placements=tuple(
-            placement
-            for demand, batch in zip(node.demands, node.batches, strict=True)
-            for placement in _placements(node, demand, batch)
-        ),
+        placements=tuple(placements),
         memory_bytes=memory_bytes(node.demands),
     )
 
@@ -60,14 +62,11 @@ def _folded(
     )
 
 
-def _placements(node: Node, demand: Demand, batch: int) -> Iterator[Placement]:
-    """One placement, or one for every session that is batched together.
+def _of_parts(node: Node, demand: Demand, batch: int) -> Iterator[Placement]:
+    """A placement for every session that is batched together.
 
     Of a prefix group each carries an equal part of the memory, so that the models sum up to it.
     """
-    if not demand.parts:
-        yield _placement(node, demand, batch, demand.profile.memory_bytes)
-        return
     models = sorted({part.session.model for part in demand.parts})
     each, left = divmod(demand.profile.memory_bytes, len(models))
     for part in demand.parts:

@@ -91,20 +91,24 @@ def _candidate(load: SessionLoad, offers: Offers, rules: CandidateRules) -> Cand
             reasons.append((device, demand, reason))
     if not own and not pooled:
         return _infeasible(session, reasons, rules)
-    alone = _cheapest_first(own, lambda demand: 1 / demand.throughput)
-    together = _cheapest_first(pooled, partial(_busy, rules=rules))
+    alone = _cheapest_first(own, _whole, rules)
+    together = _cheapest_first(pooled, _busy, rules)
     headroom = settings.headroom
     choices = alone if headroom == 1 else tuple([d.at_rate(rate / headroom) for d in alone])
     return Candidate(together or alone, Choice(choices) if choices else None)
 
 
 def _cheapest_first(
-    demands: Sequence[tuple[DeviceSpec, Demand]], devices: Callable[[Demand], float]
+    demands: Sequence[tuple[DeviceSpec, Demand]],
+    devices: Callable[[Demand, CandidateRules], float],
+    rules: CandidateRules,
 ) -> tuple[Demand, ...]:
     """The demands by the price of the ``devices`` each needs."""
     if len(demands) == 1:
         return (demands[0][1],)
-    ranked = sorted(demands, key=lambda entry: (entry[0].price * devices(entry[1]), entry[0].type))
+    ranked = sorted(
+        demands, key=lambda entry: (entry[0].price * devices(entry[1], rules), entry[0].type)
+    )
     return tuple([demand for _, demand in ranked])
 
 
@@ -115,6 +119,11 @@ def _can_pool(demand: Demand, device: DeviceSpec, rules: CandidateRules) -> bool
         and can_pool(demand, rules.pools)
         and (not device.memory_bytes or demand.profile.memory_bytes <= device.memory_bytes)
     )
+
+
+def _whole(demand: Demand, _: CandidateRules) -> float:
+    """The devices of its own that an item a second would take."""
+    return 1 / demand.throughput
 
 
 def _busy(demand: Demand, rules: CandidateRules) -> float:

@@ -35,16 +35,25 @@ def place(nodes: Sequence[Node], hosts: Sequence[Host]) -> Placed:
     movement_us = 0.0
     different = {id(node): node for node in nodes}
     needs = {key: Needs.of(node) for key, node in different.items()}
-    plans = {key: as_backend_plan(node) for key, node in different.items()}
+    plans: dict[int, BackendPlan] = {}
     for device in dict.fromkeys(node.device.type for node in nodes):
         mine = [node for node in nodes if node.device.type == device]
         free = [host for host in hosts if host.device == device]
         assert len(mine) <= len(free), (len(mine), len(free))
         found = _placed([needs[id(node)] for node in mine], free)
         for node, host in zip(mine, found, strict=True):
-            backends.append(replace(plans[id(node)], backend=host.name))
-            movement_us += needs[id(node)].cost_us(host)
+            key = id(node)
+            same = plans.get(key)
+            plan = as_backend_plan(node, host.name) if same is None else _on(host, same)
+            plans[key] = plan
+            backends.append(plan)
+            movement_us += needs[key].cost_us(host)
     return Placed(tuple(sorted(backends, key=lambda plan: plan.backend)), movement_us)
+
+
+def _on(host: Host, plan: BackendPlan) -> BackendPlan:
+    """The plan of another member of the pool; all have the very same placements."""
+    return replace(plan, backend=host.name)
 
 
 def _placed(nodes: Sequence[Needs], hosts: Sequence[Host]) -> list[Host]:
