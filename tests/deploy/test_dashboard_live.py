@@ -104,8 +104,8 @@ def resources() -> list[Declared]:
         profile("light", "t4"),
         Session(model="classify", slo_us=100_000, expected_rate=20),
         Session(model="classify-on-cpu", slo_us=100_000, expected_rate=20),
-        Session(model="bulk", slo_us=100_000, expected_rate=10_000),
-        Session(model="heavy", slo_us=100_000, expected_rate=1_000, variants=("light",)),
+        Session(model="bulk", slo_us=100_000, expected_rate=1_200),
+        Session(model="heavy", slo_us=100_000, expected_rate=1_500, variants=("light",)),
         Query(
             name=QUERY,
             slo_us=300_000,
@@ -153,7 +153,10 @@ def load(cluster: ClusterFile) -> Iterator[None]:
         control.apply(resources=resources())
     stop = threading.Event()
     threads = [
-        *(threading.Thread(target=keep_asking, args=(cluster.frontends, stop)) for _ in range(4)),
+        *(
+            threading.Thread(target=keep_asking, args=(addresses, stop))
+            for addresses in (cluster.frontends, cluster.frontends[::-1]) * 2
+        ),
         threading.Thread(target=keep_stalling, args=(cluster.of("backend"), stop)),
     ]
     for thread in threads:
