@@ -71,7 +71,8 @@ class BatchTable:
         """How many of the useful batch sizes have time to gather: l(b) + b / rate <= budget."""
         useful, latencies_us = self.useful, self.latencies_us
         gather_us = US_PER_S / rate
-        low, high = 0, len(useful)
+        # Low rates gather few: that leaves little to search.
+        low, high = 0, bisect_right(useful, (budget_us + 1) / gather_us)
         while low < high:
             middle = (low + high) // 2
             if latencies_us[middle] + int(useful[middle] * gather_us) <= budget_us:

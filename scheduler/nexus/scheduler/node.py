@@ -11,7 +11,7 @@ Every node made here satisfies all four; nothing relies on latency growing with 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from nexus.core.device import DeviceSpec
@@ -168,9 +168,14 @@ def is_feasible(node: Node) -> bool:
     )
 
 
-def memory_fits(demands: Iterable[Demand], device: DeviceSpec) -> bool:
+def memory_fits(demands: Sequence[Demand], device: DeviceSpec) -> bool:
     """Whether the models of the demands fit the device together; weights count once a model."""
-    return not device.memory_bytes or memory_bytes(demands) <= device.memory_bytes
+    limit = device.memory_bytes
+    if not limit:
+        return True
+    # In full for each is an upper bound, and usually enough to know.
+    each = sum([demand.profile.memory_bytes + demand.shared_memory_bytes for demand in demands])
+    return each <= limit or memory_bytes(demands) <= limit
 
 
 def memory_bytes(demands: Iterable[Demand]) -> int:

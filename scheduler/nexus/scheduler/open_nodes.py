@@ -29,15 +29,17 @@ class OpenNodes:
         """Start with nodes that may be filled further."""
         self.nodes: list[Node] = []
         self._rooms: list[tuple[float, int]] = []
-        self._memory: list[int] = []
+        self._memory: dict[int, int] = {}
         self._hosts: dict[SessionName, set[int]] = {}
-        for node in opened:
-            self.open(node)
+        for index, node in enumerate(opened):
+            self.nodes.append(node)
+            self._rooms.append((1 - node.occupancy, index))
+            self._host(index)
+        self._rooms.sort()
 
     def open(self, node: Node) -> None:
         """Add a node."""
         self.nodes.append(node)
-        self._memory.append(0)
         self._enter(len(self.nodes) - 1)
 
     def place(self, single: Node) -> None:
@@ -95,10 +97,12 @@ class OpenNodes:
         """Whether a node has the memory for a demand."""
         node = self.nodes[index]
         limit = node.device.memory_bytes
-        return (
-            not limit
-            or self._memory[index] + memory_bytes((demand,)) <= limit
-            or memory_fits((*node.demands, demand), node.device)
+        if not limit:
+            return True
+        if index not in self._memory:
+            self._memory[index] = memory_bytes(node.demands)
+        return self._memory[index] + memory_bytes((demand,)) <= limit or memory_fits(
+            (*node.demands, demand), node.device
         )
 
     def _promising(self, occupancy_min: float) -> list[int]:
@@ -116,8 +120,12 @@ class OpenNodes:
     def _enter(self, index: int) -> None:
         node = self.nodes[index]
         insort(self._rooms, (1 - node.occupancy, index))
-        self._memory[index] = memory_bytes(node.demands)
-        for demand in node.demands:
+        self._memory.pop(index, None)
+        self._host(index)
+
+    def _host(self, index: int) -> None:
+        """Enter a node's sessions."""
+        for demand in self.nodes[index].demands:
             self._hosts.setdefault(demand.session.name, set()).add(index)
 
 
