@@ -6,7 +6,7 @@ import pytest
 
 from nexus.core.request import DropReason
 from nexus.core.routing import Route
-from nexus.frontend.admission import CAUTION_MAX, RouteLoad, can_be_in_time
+from nexus.frontend.admission import CAUTION_MAX, CAUTION_MIN, RouteLoad, can_be_in_time
 from tests.frontend.model_backend import ModelBackend, ModelFrontend, World
 
 SECONDS = 12
@@ -134,12 +134,12 @@ def test_admission_overdue_batch_is_expected_now_and_never_before() -> None:
     assert load.expected_us(ROUTE, 1, 10_000_000) == 0
 
 
-def test_admission_caution_rises_once_for_misses_sent_together_and_is_bounded() -> None:
+def test_admission_caution_rises_little_for_misses_sent_together_and_is_bounded() -> None:
     load = RouteLoad()
     for _ in range(50):
         load.learn(in_time=False, sent_us=10, now_us=100)
     once = load.caution
-    assert once == pytest.approx(1.2)
+    assert once == pytest.approx(1.1**4)
     for now_us in range(200, 20_000, 100):
         load.learn(in_time=False, sent_us=now_us - 1, now_us=now_us)
     assert load.caution == CAUTION_MAX
@@ -148,7 +148,16 @@ def test_admission_caution_rises_once_for_misses_sent_together_and_is_bounded() 
     assert load.caution == pytest.approx(1 + (CAUTION_MAX - 1) / 2, rel=0.01)
     for _ in range(100_000):
         load.learn(in_time=True, sent_us=0, now_us=raised_us + 30_000_000)
-    assert load.caution == 1.0
+    assert load.caution == CAUTION_MIN
+
+
+def test_admission_trusts_a_backend_that_fills_larger_batches_than_planned() -> None:
+    load = RouteLoad()
+    load.sent(ROUTE, 2 * ROUTE.batch, 0)
+    planned_us = load.expected_us(ROUTE, 1, 0)
+    for _ in range(1_000):
+        load.learn(in_time=True, sent_us=0, now_us=0)
+    assert load.expected_us(ROUTE, 1, 0) == planned_us - ROUTE.duty_cycle_us
 
 
 def test_admission_keeps_a_reserve() -> None:

@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from nexus.core.routing import Route
 
 CAUTION_MAX = 16.0
-_CAUTION_RAISE = 1.2
+# Below 1: backends take more than the planned batch where deadlines allow, and drop what is left.
+CAUTION_MIN = 0.7
+_CAUTION_RAISE = 1.1
+# So many misses of one moment count: a device that stood still says little about its speed.
+_RAISES_TOGETHER_MAX = 4
 # 200 answers in time take one raise back. So misses settle at one in 200: half of what the promise
 # allows, and no rarer, since each refusal that prevents one more costs many good answers.
 _CAUTION_EASE = _CAUTION_RAISE ** (-1 / 200)
@@ -36,14 +40,15 @@ class RouteLoad:
     """What one frontend has under way on one route, and what it learnt about it.
 
     ``next_start_us`` is when the oldest batch under way should start at the latest; ``caution``
-    is how many times more than its own items the frontend reckons with: of other frontends, or
-    because the device is slower than the table says.
+    is how many times its own items the frontend reckons with: more because of other frontends, or
+    because the device is slower than the table says; fewer where batches are larger than planned.
     """
 
     outstanding: int = 0
     next_start_us: int = 0
     caution: float = 1.0
     _raised_at_us: int = -1
+    _raises_together: int = 0
     _eased_at_us: int = 0
     _busy_since_us: int = 0
     _busy_us: float = 0.0
@@ -69,6 +74,8 @@ class RouteLoad:
         batches = (self.outstanding + items) / route.batch
         if self.caution > 1.0:
             batches = max(batches, self.caution * batches - _CAUTION_SLACK)
+        else:
+            batches *= self.caution
         ahead = _batches_before_last(batches)
         # A batch that is overdue is about to be done; it cannot have been done in the past.
         start_us = max(self.next_start_us - now_us, -route.latency_us)
@@ -106,19 +113,22 @@ class RouteLoad:
         assert self.outstanding >= 0, self
 
     def learn(self, *, in_time: bool, sent_us: int, now_us: int) -> None:
-        """Adjust ``caution``: up a fifth when a promise was missed, slowly down when kept.
+        """Adjust ``caution``: up a step when a promise was missed, slowly down when kept.
 
-        Requests missed together count once: only one sent after the last raise can raise again.
+        Of those missed together, sent before the first of them was known, only a few count.
         """
-        if in_time and self.caution == 1.0:
-            return
         if in_time:
             faded = 0.5 ** ((now_us - self._eased_at_us) / _CAUTION_HALF_LIFE_US)
-            self.caution = max(1.0, 1.0 + (self.caution * _CAUTION_EASE - 1.0) * faded)
+            eased = 1.0 + (self.caution * _CAUTION_EASE - 1.0) * faded
+            self.caution = max(CAUTION_MIN, eased)
             self._eased_at_us = now_us
-        elif sent_us > self._raised_at_us:
+            return
+        if sent_us > self._raised_at_us:
+            self._raised_at_us, self._raises_together = now_us, 0
+        if self._raises_together < _RAISES_TOGETHER_MAX:
+            self._raises_together += 1
             self.caution = min(CAUTION_MAX, self.caution * _CAUTION_RAISE)
-            self._raised_at_us = self._eased_at_us = now_us
+            self._eased_at_us = now_us
 
     def unlearn(self) -> None:
         """Forget what the answers taught: another process may answer from now on."""
