@@ -53,8 +53,7 @@ class PeersChanged:
     peers: tuple[FrontendName, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A peer asks this frontend, the owner of the session's pool, where ``items`` should go.
 
     ``ask_id`` is unique within the asking peer; ``deadline_us`` on this process's clock.
@@ -67,8 +66,7 @@ class Asked:
     deadline_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class AskAnswered:
+class AskAnswered(NamedTuple):
     """The owner answered: send to ``backend``, or (``refusal``) do not send at all."""
 
     ask_id: int
@@ -180,8 +178,7 @@ class CancelSent:
     dispatch_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """Ask the owner of the session's pool (a peer) where to send; AskAnswered will come, or not."""
 
     peer: FrontendName
@@ -191,8 +188,7 @@ class Ask:
     deadline_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerAsk:
+class AnswerAsk(NamedTuple):
     """Answer a peer's ask: ``backend``, or the refusal."""
 
     peer: FrontendName

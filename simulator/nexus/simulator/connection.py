@@ -126,7 +126,7 @@ class Connection:
 class PeerConnection:
     """Between two frontends, for asks and their answers; ``ends`` are the two."""
 
-    __slots__ = ("_open", "_ways", "ends")
+    __slots__ = ("_after", "_open", "_ways", "ends")
 
     def __init__(
         self, one: "SimulatedFrontend", other: "SimulatedFrontend", network: Network
@@ -134,6 +134,7 @@ class PeerConnection:
         """Open for both."""
         self.ends = {one.name: one, other.name: other}
         self._open = {one.name: True, other.name: True}
+        self._after = network.world.after
         self._ways = {
             one.name: (network.lane(one.name, other.name), other),
             other.name: (network.lane(other.name, one.name), one),
@@ -146,7 +147,10 @@ class PeerConnection:
     def tell(self, source: str, event: frontend_events.Event) -> None:
         """Send an ask, or the answer to one, from ``source`` to the other."""
         lane, target = self._ways[source]
-        lane.send(self._heard, target, event)
+        if lane.plain:
+            self._after(lane.delay_us, self._heard, target, event)
+        else:
+            lane.send(self._heard, target, event)
 
     def close_by(self, name: str) -> None:
         """The end of ``name`` closes; the other hears one delay later."""

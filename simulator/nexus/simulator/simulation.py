@@ -13,6 +13,7 @@ from nexus.scheduler.scenario import Scenario
 from nexus.scheduler.stage_rates import stage_rates
 from nexus.simulator.clients import Clients
 from nexus.simulator.faults import Faults
+from nexus.simulator.garbage import collecting_seldom
 from nexus.simulator.ledger import Account
 from nexus.simulator.report import DeviceUse, SimulationReport
 from nexus.simulator.simulated_cluster import SimulatedCluster, SimulationSettings
@@ -139,12 +140,13 @@ def simulate(
     """
     clock = MonotonicClock()
     started_us = clock.now_us()
-    simulation = Simulation(scenario, settings)
-    simulation.settle()
-    if during is not None:
-        during(simulation.cluster)
-    simulation.offer()
-    simulation.finish()
+    with collecting_seldom():
+        simulation = Simulation(scenario, settings)
+        simulation.settle()
+        if during is not None:
+            during(simulation.cluster)
+        simulation.offer()
+        simulation.finish()
     return replace(simulation.report(), wall_s=s_from_us(clock.now_us() - started_us))
 
 
