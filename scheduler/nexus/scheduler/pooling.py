@@ -28,6 +28,8 @@ SWEEP_MAX = 200
 """With more sessions than this only the first share is tried."""
 CUTS = (0.25, 0.5, 0.75, 1.0)
 """A group may end where its load reaches these shares of ``devices_max``."""
+WHOLE = CUTS[-1:]
+"""As few groups as there can be."""
 ADOPTIONS_TRIED = 4
 """Pools that are asked for room by a session that is left over."""
 ADOPTED_SHARE = 0.5
@@ -90,18 +92,22 @@ def form_pools(demands: Sequence[Demand], device: DeviceSpec, rules: PoolRules) 
     )
     if not rules.settings.shared:
         return _apart(candidates, loads, rules)
-    shares = ALONE_FROM if len(candidates) <= SWEEP_MAX else ALONE_FROM[:1]
+    few = len(candidates) <= SWEEP_MAX
+    ways = [(share, CUTS) for share in (ALONE_FROM if few else ALONE_FROM[:1])]
+    ways += [(ALONE_FROM[0], WHOLE)] if few else []
     attempts = [
-        _formed(candidates, loads, share * rules.settings.devices_max, device, rules)
-        for share in shares
+        _formed(candidates, loads, share * rules.settings.devices_max, cuts, device, rules)
+        for share, cuts in ways
     ]
-    return min(attempts, key=lambda pools: sum(pool.size for pool in pools))
+    # At equal cost fewer pools: what one does not use the others cannot.
+    return min(attempts, key=lambda pools: (sum(pool.size for pool in pools), len(pools)))
 
 
 def _formed(
     candidates: Sequence[Demand],
     loads: Mapping[SessionName, float],
     alone_from: float,
+    cuts: Sequence[float],
     device: DeviceSpec,
     rules: PoolRules,
 ) -> list[PoolFit]:
@@ -109,7 +115,7 @@ def _formed(
     pools = _apart([d for d in candidates if loads[d.name] >= alone_from], loads, rules)
     small = [demand for demand in candidates if loads[demand.name] < alone_from]
     pools, small = adopted(pools, small, device, rules)
-    return pools + _grouped(small, loads, device, rules)
+    return pools + _grouped(small, loads, cuts, device, rules)
 
 
 def _apart(
@@ -198,6 +204,7 @@ def _latency_us(demand: Demand, batch: int) -> int:
 def _grouped(
     demands: Sequence[Demand],
     loads: Mapping[SessionName, float],
+    cuts: Sequence[float],
     device: DeviceSpec,
     rules: PoolRules,
 ) -> list[PoolFit]:
@@ -206,7 +213,7 @@ def _grouped(
     start = 0
     while start < len(demands):
         best: tuple[float, int, PoolFit] | None = None
-        for end in _ends(demands, start, loads, device, rules):
+        for end in _ends(demands, start, loads, cuts, device, rules):
             load = sum(loads[demand.name] for demand in demands[start:end])
             fit = smallest_fit(demands[start:end], rules, 2 * _least(load), _least(load))
             if fit is None:
@@ -226,23 +233,24 @@ def _ends(
     demands: Sequence[Demand],
     start: int,
     loads: Mapping[SessionName, float],
+    cuts: Sequence[float],
     device: DeviceSpec,
     rules: PoolRules,
 ) -> list[int]:
     """Where a group that begins at ``start`` may end."""
     settings = rules.settings
-    cuts = [share * settings.devices_max for share in CUTS]
+    levels = [share * settings.devices_max for share in cuts]
     memory: dict[str, int] = {}
     load, ends = 0.0, []
     end = start
-    while end < len(demands) and end - start < settings.sessions_max and load < cuts[-1]:
+    while end < len(demands) and end - start < settings.sessions_max and load < levels[-1]:
         profile = demands[end].profile
         memory[profile.model] = profile.memory_bytes
         if device.memory_bytes and sum(memory.values()) > device.memory_bytes:
             break
         before, load = load, load + loads[demands[end].name]
         end += 1
-        if any(before < cut <= load for cut in cuts):
+        if any(before < level <= load for level in levels):
             ends.append(end)
     if end > start and (not ends or ends[-1] != end):
         ends.append(end)
