@@ -26,7 +26,7 @@ ALONE_FROM = (0.5, 0.25, 0.125)
 Batches of one session stagger by themselves and wait less, but a whole device is rounded up to."""
 SWEEP_MAX = 200
 """With more sessions than this only the first share is tried."""
-CUTS = (0.25, 0.5, 0.75, 1.0)
+CUTS: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
 """A group may end where its load reaches these shares of ``devices_max``."""
 WHOLE = CUTS[-1:]
 """As few groups as there can be."""
@@ -96,7 +96,7 @@ def form_pools(demands: Sequence[Demand], device: DeviceSpec, rules: PoolRules) 
     ways = [(share, CUTS) for share in (ALONE_FROM if few else ALONE_FROM[:1])]
     ways += [(ALONE_FROM[0], WHOLE)] if few else []
     attempts = [
-        _formed(candidates, loads, share * rules.settings.devices_max, cuts, device, rules)
+        _formed(candidates, loads, device, rules, alone_share=share, cuts=cuts)
         for share, cuts in ways
     ]
     # At equal cost fewer pools: what one does not use the others cannot.
@@ -106,16 +106,21 @@ def form_pools(demands: Sequence[Demand], device: DeviceSpec, rules: PoolRules) 
 def _formed(
     candidates: Sequence[Demand],
     loads: Mapping[SessionName, float],
-    alone_from: float,
-    cuts: Sequence[float],
     device: DeviceSpec,
     rules: PoolRules,
+    *,
+    alone_share: float,
+    cuts: Sequence[float],
 ) -> list[PoolFit]:
-    """Sessions of at least ``alone_from`` devices apart, the others in their room or in groups."""
+    """Large sessions apart, the others in their room or in groups.
+
+    Large is what needs ``alone_share`` of ``devices_max``; groups may end at ``cuts`` of it.
+    """
+    alone_from = alone_share * rules.settings.devices_max
     pools = _apart([d for d in candidates if loads[d.name] >= alone_from], loads, rules)
     small = [demand for demand in candidates if loads[demand.name] < alone_from]
     pools, small = adopted(pools, small, device, rules)
-    return pools + _grouped(small, loads, cuts, device, rules)
+    return pools + _grouped(small, loads, device, rules, cuts)
 
 
 def _apart(
@@ -204,16 +209,16 @@ def _latency_us(demand: Demand, batch: int) -> int:
 def _grouped(
     demands: Sequence[Demand],
     loads: Mapping[SessionName, float],
-    cuts: Sequence[float],
     device: DeviceSpec,
     rules: PoolRules,
+    cuts: Sequence[float],
 ) -> list[PoolFit]:
     """Cut the demands, in their order, into groups that waste little."""
     pools: list[PoolFit] = []
     start = 0
     while start < len(demands):
         best: tuple[float, int, PoolFit] | None = None
-        for end in _ends(demands, start, loads, cuts, device, rules):
+        for end in _ends(demands, start, loads, device, rules, cuts=cuts):
             load = sum(loads[demand.name] for demand in demands[start:end])
             fit = smallest_fit(demands[start:end], rules, 2 * _least(load), _least(load))
             if fit is None:
@@ -233,9 +238,10 @@ def _ends(
     demands: Sequence[Demand],
     start: int,
     loads: Mapping[SessionName, float],
-    cuts: Sequence[float],
     device: DeviceSpec,
     rules: PoolRules,
+    *,
+    cuts: Sequence[float],
 ) -> list[int]:
     """Where a group that begins at ``start`` may end."""
     settings = rules.settings
