@@ -40,8 +40,7 @@ class Call(NamedTuple):
     regions: tuple[Region, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StageStart:
+class StageStart(NamedTuple):
     """A stage that may run now. ``parent_calls``: items of its parents that gave a result."""
 
     stage: Stage
@@ -51,7 +50,7 @@ class StageStart:
     @property
     def items(self) -> int:
         """How many items it has to look at; 0 when its parents found nothing for it."""
-        return sum(call.items for call in self.calls)
+        return sum([call.items for call in self.calls])
 
 
 @dataclass(slots=True)

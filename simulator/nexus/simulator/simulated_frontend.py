@@ -66,6 +66,8 @@ class SimulatedFrontend(Process):
         self._store = around.store
         self._to_store = around.network.lane(name, around.store.name)
         self._connecting: set[BackendName] = set()
+        self._routed_names: set[BackendName] = set()
+        self._routed_by = (self.table_seen, self.table_seen)
         self._catalogue = Catalogue()
         self._submit = self.engine.submit
         self._answered = ledger.answered
@@ -264,7 +266,12 @@ class SimulatedFrontend(Process):
         self.handle(events.PeersChanged(self.name, names))
 
     def _routed(self) -> set[BackendName]:
-        return backends_of(self.engine.table) | backends_of(self.table_seen)
+        """The backends of the newest table and of the one in use; looked up when one changes."""
+        in_use, newest = self.engine.table, self.table_seen
+        if in_use is not self._routed_by[0] or newest is not self._routed_by[1]:
+            self._routed_by = in_use, newest
+            self._routed_names = backends_of(in_use) | backends_of(newest)
+        return self._routed_names
 
     def _follow(self) -> None:
         for name in sorted(self._routed() - self.connections.keys() - self._connecting):
