@@ -57,10 +57,12 @@ class StageStart(NamedTuple):
 class _Progress:
     """A started stage. ``outcomes`` maps the first item of each answered call to its outcome.
 
-    The times and the batch are those of the slowest call.
+    ``regions`` has None for an item that looks at the whole frame; ``crops`` are the others. The
+    times and the batch are those of the slowest call.
     """
 
     regions: tuple[Region | None, ...]
+    crops: tuple[Region, ...]
     skipped: int
     started_us: int
     unanswered: int
@@ -184,8 +186,10 @@ class QueryRun:
         parent_calls: int,
         now_us: int,
     ) -> StageStart:
+        crops = tuple([region for region in regions if region is not None])
         self._progress[stage.name] = _Progress(
             regions=regions,
+            crops=crops,
             skipped=skipped,
             started_us=now_us,
             unanswered=len(regions),
@@ -194,7 +198,7 @@ class QueryRun:
         )
         if not regions:
             self._unfinished -= 1
-        return StageStart(stage, _calls(stage.name, regions), parent_calls)
+        return StageStart(stage, _calls(stage.name, crops, len(regions)), parent_calls)
 
 
 def _crops(stage: Stage, parents: list[_Progress]) -> tuple[tuple[Region | None, ...], int]:
@@ -223,16 +227,11 @@ def _wanted(stage: Stage, result: ItemResult | None) -> list[Finding]:
     return sorted(wanted, key=_score, reverse=True)
 
 
-def _calls(stage: StageName, regions: tuple[Region | None, ...]) -> tuple[Call, ...]:
+def _calls(stage: StageName, crops: tuple[Region, ...], items: int) -> tuple[Call, ...]:
     """One call for all crops; one more for each item that looks at the whole frame."""
-    crops = _crops_of(regions)
     calls = [Call(stage, 0, len(crops), crops)] if crops else []
-    calls += [Call(stage, position, 1) for position in range(len(crops), len(regions))]
+    calls += [Call(stage, position, 1) for position in range(len(crops), items)]
     return tuple(calls)
-
-
-def _crops_of(regions: tuple[Region | None, ...]) -> tuple[Region, ...]:
-    return tuple([region for region in regions if region is not None])
 
 
 def _failure(root: StageName, outcome: Outcome) -> Outcome:
@@ -245,12 +244,11 @@ def _failure(root: StageName, outcome: Outcome) -> Outcome:
 
 
 def _result(stage: StageName, progress: _Progress, budget_us: int) -> StageResult:
-    crops = _crops_of(progress.regions)
-    whole = len(crops) != len(progress.regions)
+    whole = len(progress.crops) != len(progress.regions)
     return StageResult(
         stage=stage,
         outcome=_stage_outcome(progress),
-        regions=() if whole else crops,
+        regions=() if whole else progress.crops,
         budget_us=budget_us,
         latency_us=progress.finished_us - progress.started_us,
         skipped_items=progress.skipped,
