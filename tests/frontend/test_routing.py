@@ -1,6 +1,7 @@
 """Deficit round-robin: shares in items, credit across tables, lost backends skipped."""
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,3 +77,14 @@ def test_routing_without_candidates_picks_nothing() -> None:
     assert router.pick(()) is None
     router.update((route("a", 0.0),))
     assert spread(router, 3)["a"] == 3
+
+
+def test_routing_leaves_spares_to_those_whom_no_other_can_serve() -> None:
+    router = DeficitRoundRobin()
+    usual, spare = route("a", 1.0), replace(route("s", 0.0), spare=True)
+    router.update((spare, usual))
+    assert [router.turn() for _ in range(3)] == [usual] * 3
+    assert router.pick((spare, usual)) is usual
+    assert router.pick((spare,)) is spare
+    router.reach({"s"})
+    assert router.turn() is spare

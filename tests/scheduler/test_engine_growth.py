@@ -35,10 +35,10 @@ def spares(cluster: VirtualCluster) -> list[str]:
     return [b.backend for b in cluster.plan.backends if all(p.spare for p in b.placements)]
 
 
-def test_engine_keeps_idle_backends_warm_and_off_the_table() -> None:
+def test_engine_keeps_idle_backends_warm_and_asks_for_no_more() -> None:
     cluster = cluster_of("b0", "b1", "b2", "b3")
     assert cluster.routed(BUSY.name) + cluster.routed(OTHER.name) == ["b0", "b1"]
-    assert spares(cluster) == ["b2"]
+    assert spares(cluster) == ["b2", "b3"]
     assert set(cluster.backends["b2"].loaded) == {BUSY.name, OTHER.name}
     assert cluster.plan.devices_needed == {"v100": 2}
 
@@ -239,6 +239,6 @@ def test_engine_believes_the_frontends_that_a_backend_is_dead_before_its_status_
 
 def test_engine_does_not_believe_frontends_that_have_lost_everybody() -> None:
     cluster = cluster_of("b0", "b1", "b2", "b3")
-    cluster.lost = ("b0", "b1")
+    cluster.lost = ("b0", "b1", "b2", "b3")
     cluster.step(3)
     assert (cluster.routed(BUSY.name), cluster.routed(OTHER.name)) == (["b0"], ["b1"])

@@ -164,7 +164,7 @@ def test_pool_rollout_lets_a_dead_member_go_with_the_next_table() -> None:
     assert (routes.pool, routes.pool_rate) == (None, 0.0)
 
 
-def test_pool_rollout_routes_a_spare_of_a_pool_and_hides_a_local_one() -> None:
+def test_pool_rollout_routes_spares_as_such() -> None:
     stage = Stage()
     stage.aim(
         *pool_of("p", "s0", "b0", "b1"),
@@ -176,7 +176,8 @@ def test_pool_rollout_routes_a_spare_of_a_pool_and_hides_a_local_one() -> None:
     assert stage.loaded["b2"] == {"s0", "s1"}
     by_session = {routes.session: routes for routes in step.sessions}
     assert by_session["s0"].pool_rate == 200.0
-    assert [route.backend for route in by_session["s1"].routes] == ["b3"]
+    shown = [(route.backend, route.spare) for route in by_session["s1"].routes]
+    assert shown == [("b2", True), ("b3", False)]
 
 
 def test_pool_rollout_does_not_wait_for_spares() -> None:

@@ -130,8 +130,9 @@ class VirtualCluster:
                 self.scaled.append(dict(effect.devices))
 
     def routed(self, session: str) -> list[str]:
+        """Without spares."""
         routes = self.table.session(session)
-        return [route.backend for route in routes.routes] if routes else []
+        return [route.backend for route in routes.routes if not route.spare] if routes else []
 
     def _count_arrivals(self) -> None:
         arrivals = dict(self.frontend.arrivals)

@@ -18,7 +18,8 @@ class Route:
 
     ``address`` is ``host:port`` of the internal hop. ``batch`` and ``duty_cycle_us`` tell the
     frontend how fast the backend can work through this session, which admission needs: one batch
-    each time all sessions of the device have had their full batch.
+    each time all sessions of the device have had their full batch. A ``spare`` is used only for
+    what no other route can answer in time.
     """
 
     backend: BackendName
@@ -27,6 +28,7 @@ class Route:
     batch: int
     duty_cycle_us: int
     latency_us: int
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,8 @@ class DeficitRoundRobin:
         """Begin without routes."""
         self._routes: tuple[Route, ...] = ()
         self._reachable: tuple[Route, ...] = ()
+        self._counted: Sequence[Route] = ()
+        self._only_spares = False
         self._weights: dict[BackendName, float] = {}
         self._credits: dict[BackendName, float] = {}
         self._cursor = 0
@@ -42,6 +44,7 @@ class DeficitRoundRobin:
             backend: self._credits.get(backend, weight) for backend, weight in self._weights.items()
         }
         self._routes = self._reachable = routes
+        self._count()
         self._cursor = 0 if not routes else self._cursor % len(routes)
 
     @property
@@ -52,6 +55,7 @@ class DeficitRoundRobin:
     def reach(self, backends: Container[BackendName]) -> None:
         """Pick from these only, until the routes change."""
         self._reachable = tuple(route for route in self._routes if route.backend in backends)
+        self._count()
         self._cursor = 0 if not self._reachable else self._cursor % len(self._reachable)
 
     def turn(self) -> Route | None:
@@ -60,11 +64,11 @@ class DeficitRoundRobin:
         A route that is not among them (lost, or too busy to be in time) earns nothing meanwhile:
         it must not be flooded when it comes back.
         """
-        if not self._reachable:
+        if not self._counted:
             return None
         route = self._next_able()
         if route is None:
-            self._earn_until_one_can_pay(self._reachable)
+            self._earn_until_one_can_pay(self._counted)
             route = self._next_able()
         assert route is not None
         return route
@@ -73,6 +77,7 @@ class DeficitRoundRobin:
         """Whose turn it is among ``candidates``, some of those that can be reached."""
         if not candidates:
             return None
+        candidates = without_spares(candidates)
         names = {route.backend for route in candidates}
         route = self._next_able(names)
         if route is None:
@@ -84,6 +89,10 @@ class DeficitRoundRobin:
     def spend(self, route: Route, items: int) -> None:
         """Charge a route for the items it was sent."""
         self._credits[route.backend] -= items
+
+    def _count(self) -> None:
+        self._counted = without_spares(self._reachable)
+        self._only_spares = bool(self._counted) and self._counted[0].spare
 
     def _earn_until_one_can_pay(self, candidates: Sequence[Route]) -> None:
         rounds = min(
@@ -99,10 +108,16 @@ class DeficitRoundRobin:
             route = routes[position]
             # The next pick begins one further on: it interleaves where the paper's bursts.
             position = position + 1 if position + 1 < len(routes) else 0
-            if credit[route.backend] >= _ONE and (names is None or route.backend in names):
+            able = not route.spare or self._only_spares if names is None else route.backend in names
+            if able and credit[route.backend] >= _ONE:
                 self._cursor = position
                 return route
         return None
+
+
+def without_spares(routes: Sequence[Route]) -> Sequence[Route]:
+    """Those that are no spares; the spares where there is nothing else."""
+    return [route for route in routes if not route.spare] or routes
 
 
 def _weights(routes: tuple[Route, ...]) -> dict[BackendName, float]:

@@ -7,7 +7,7 @@ The order is load, acknowledge, route, drain, unload (ARCHITECTURE.md section 4,
   its session, and loaded (rate 0 in the plan) until every live frontend uses a table without it.
 - A dead or restarted backend is ready for nothing, so its routes vanish with the next table.
 - A pool routes the sessions that all its members have loaded (pool_rollout.py). A spare is loaded
-  as the rest; a local one is not routed before it stops being a spare.
+  and routed as the rest, but nothing waits for it.
 - Where old and new do not fit a device's memory together, the new one waits. If what it waits for
   waits in turn for such a device, the old route is withdrawn first: a gap, but no deadlock.
 
@@ -151,7 +151,7 @@ def _session_routes(
 ) -> SessionRoutes:
     """The entry of a session under a serving name; one that has a successor only goes on."""
     places = wanted.places.get(session, ())
-    local = [p for p in places if p.placement.pool is None and not p.placement.spare]
+    local = [p for p in places if p.placement.pool is None]
     ready = [p for p in local if wanted.is_ready(p.backend, session)]
     routes = [_route(place, wanted.live[place.backend]) for place in ready]
     if not wanted.complete(session):
@@ -198,6 +198,7 @@ def _route(place: Place, status: BackendStatus) -> Route:
         batch=placement.batch,
         duty_cycle_us=max(round(plan.duty_cycle_us * plan.occupancy), placement.latency_us),
         latency_us=placement.latency_us,
+        spare=placement.spare,
     )
 
 

@@ -92,7 +92,7 @@ class TunerSettings:
 
     rate_high: float = 1.1
     hold_us: int = 20 * US_PER_S
-    spare_share: float = 0.5
+    spare_share: float = 1.0
 
     def __post_init__(self) -> None:
         """Raise InvalidArgumentError on values out of range."""

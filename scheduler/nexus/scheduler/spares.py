@@ -8,7 +8,8 @@ grow when its rate does, times how unevenly its items come; and the less the mor
 already. Memory is respected, and what a backend has loaded weighs more than what it would have to
 load, so that spares are the same from epoch to epoch.
 
-The first part of a spare may be a pool, which may use it at once; further ones are only loaded.
+The first part of a spare may be a pool, whose owner may use it at once; local ones are routes that
+frontends use when no other is in time; further pools are only loaded.
 """
 
 from collections.abc import Callable, Iterable, Sequence
