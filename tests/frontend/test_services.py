@@ -202,7 +202,7 @@ async def test_store_outage_leaves_the_last_table_in_use(frontend: LiveFrontend)
 
     frontend.store.get = fail  # type: ignore[method-assign]
     frontend.store.put = fail  # type: ignore[method-assign]
-    frontend.store.scan = fail  # type: ignore[method-assign]
+    frontend.store.scan = fail  # type: ignore[assignment,method-assign]
     frontend.wait_until(lambda: not frontend.server.store_up)
     async with grpc.aio.insecure_channel(frontend.address) as channel:
         answer = await GRPCInferenceServiceStub(channel).ModelInfer(addition("r"))

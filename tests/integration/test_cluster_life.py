@@ -158,8 +158,11 @@ def test_cluster_life_apply_while_serving_disturbs_nobody(
 
 
 def _places(control: ControlClient, session: str) -> int:
-    routes = control.routing_table().session(session)
-    return len(routes.routes) if routes else 0
+    """On how many backends it is served, local or pooled."""
+    table = control.routing_table()
+    routes, pool = table.session(session), table.pool_of(session)
+    local = {route.backend for route in routes.routes} if routes else set()
+    return len(local | {member.backend for member in pool.members} if pool else local)
 
 
 def test_cluster_life_model_in_use_is_not_deleted(
