@@ -20,7 +20,7 @@ dispatcher that sees all at once.
 A *capacity* is the highest rate at which at least 99 % of the requests of every session are
 answered in time, at every seed tried, found by bisection with short runs and decided by long
 ones."""
-QUICK_NOTE = "**This is a quick run: short, one seed, part of the cases. Do not quote it.**"
+QUICK_NOTE = "**A quick run: short, one seed, part of the cases. Do not quote it.**"
 KEPT = {True: "yes", False: "**no**", None: "not measured"}
 
 
@@ -48,8 +48,9 @@ def svg(picture: Picture) -> str:
 def page_text(evaluation: Evaluation, images: str) -> str:
     """The page as Markdown; ``images`` is the folder of the pictures, seen from it."""
     parts = ["# Evaluation", INTRODUCTION]
-    if evaluation.quick:
-        parts.append(QUICK_NOTE)
+    quick = ", ".join(section.title.lower() for section in evaluation.sections if section.quick)
+    if quick:
+        parts.append(f"**Measured by quick runs only, not to be quoted:** {quick}.")
     promises = [promise for section in evaluation.sections for promise in section.promises]
     parts += _summary("What was promised, and what was measured", promises, paper=False)
     parts += _summary("The published figures, reproduced", promises, paper=True)
@@ -73,6 +74,8 @@ def _summary(title: str, promises: Sequence[Promise], *, paper: bool) -> Iterato
 
 def _section(section: Section, images: str) -> Iterator[str]:
     yield f"## {section.title}"
+    if section.quick:
+        yield QUICK_NOTE
     if section.about:
         yield section.about
     if section.failure:

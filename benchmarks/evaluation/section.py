@@ -50,7 +50,8 @@ class Promise:
 class Section:
     """One experiment's outcome. ``run`` says lengths and seeds; ``failure`` why there is nothing.
 
-    ``about`` is what it is, ``seen`` what to see in it.
+    ``about`` is what it is, ``seen`` what to see in it. ``quick``: a short run, to see that all
+    works; not to be quoted.
     """
 
     name: str
@@ -62,20 +63,20 @@ class Section:
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
     failure: str = ""
+    quick: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """All sections, in order. ``quick``: a short run, to see that all works; not to be quoted."""
+    """All sections, in order."""
 
-    quick: bool
     sections: tuple[Section, ...]
 
     def with_sections(self, newer: "Evaluation") -> "Evaluation":
         """These sections, those of ``newer`` in place of their namesakes, new ones at the end."""
         fresh = {section.name: section for section in newer.sections}
         kept = [fresh.pop(section.name, section) for section in self.sections]
-        return replace(self, quick=self.quick or newer.quick, sections=(*kept, *fresh.values()))
+        return replace(self, sections=(*kept, *fresh.values()))
 
 
 def read_evaluation(path: Path) -> Evaluation | None:
