@@ -89,5 +89,14 @@ def _placement(
         memory_bytes=memory_bytes,
         pool=node.pool,
         slack_us=node.slack_us,
-        group=None if part is None else demand.profile.model,
+        group=None if part is None else _group_name(demand),
     )
+
+
+def _group_name(demand: Demand) -> str:
+    """Its first session's: a device may run several groups of one model, with batches of their own.
+
+    A prefix group goes by the name of its profile, which the backend looks up.
+    """
+    lead = demand.parts[0].session
+    return lead.name if lead.model == demand.profile.model else demand.profile.model
