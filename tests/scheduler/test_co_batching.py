@@ -11,7 +11,7 @@ from nexus.scheduler.candidate import Candidate
 from nexus.scheduler.co_batching import co_batched, occupied, together
 from nexus.scheduler.demand import Demand
 from nexus.scheduler.fleet import Choice, covered_sessions
-from nexus.scheduler.node import alone_node
+from nexus.scheduler.node import alone_node, merge
 from tests.scheduler.planning_cases import demand_of
 
 PROFILE = linear_profile("resnet", "gpu", 750, 7_960, 64, memory_bytes=400)
@@ -84,3 +84,14 @@ def test_co_batching_plans_read_back_under_the_leads_name() -> None:
     assert placement.session == "resnet@100"
     assert placement.rate == pytest.approx(110)
     assert folded([plan], {})[0].placements == plan.placements
+
+
+def test_co_batching_keeps_two_groups_of_one_model_on_a_device_apart() -> None:
+    tight = together([session(100, 10), session(110, 10)])
+    loose = together([session(900, 10), session(950, 10)])
+    node = merge(alone_node(tight, DEVICE), alone_node(loose, DEVICE))
+    assert node is not None
+    groups = {p.session: (p.group, p.batch) for p in as_backend_plan(node, "b0").placements}
+    assert groups["resnet@100"] == groups["resnet@110"]
+    assert groups["resnet@900"] == groups["resnet@950"]
+    assert groups["resnet@100"][0] != groups["resnet@900"][0], "a backend goes by the name"
