@@ -82,7 +82,8 @@ class PoolOwner:
     def found(self, backend: BackendName) -> None:
         """A backend can be reached."""
         self._reachable.add(backend)
-        self._index_members()
+        if backend in self._timelines:
+            self._index_members()
 
     def lost(self, backend: BackendName) -> None:
         """A backend takes no more; what it had is forgotten (the frontends repeat it)."""
@@ -90,8 +91,8 @@ class PoolOwner:
         timeline = self._timelines.get(backend)
         if timeline is not None:
             timeline.clear()
-        self._abandon_lost()
-        self._index_members()
+            self._abandon_lost()
+            self._index_members()
 
     def batch_started(
         self, backend: BackendName, session: SessionName, said: Started, now_us: int
