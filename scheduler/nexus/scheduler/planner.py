@@ -29,6 +29,7 @@ from nexus.scheduler.candidates import (
 from nexus.scheduler.co_batching import groups_of
 from nexus.scheduler.collection import collection_deferred
 from nexus.scheduler.crowding import crowd
+from nexus.scheduler.evenness import evened
 from nexus.scheduler.fleet import covered_sessions, replicas_reason
 from nexus.scheduler.packing import Node
 from nexus.scheduler.pool_size import PoolRules
@@ -108,7 +109,7 @@ def make_plan(
         allocation = squeezed(candidates, workload.devices, rules, previous)
     own = allocation.own
     if settings.spend_slack:
-        own = tuple(with_slack_spent(node) for node in own)
+        own = evened([with_slack_spent(node) for node in own])
     if missing:
         placed = covered_sessions((*allocation.nodes, *own))
         own = crowd(own, [c.own for c in candidates if c.own and c.name not in placed])
