@@ -206,6 +206,81 @@ def test_pool_rollout_moves_a_session_once_the_new_pool_is_as_large() -> None:
     assert [p.rate for b in stage.published.backends for p in b.placements][:2] == [0.0, 0.0]
 
 
+def test_pool_rollout_merges_two_pools_once_nobody_loses_a_member() -> None:
+    stage = Stage()
+    stage.aim(*pool_of("p", "s0", "b0", "b1"), *pool_of("q", "s1", "b2", "b3"))
+    stage.settle()
+    stage.aim(*pool_of("p", "s0 s1", *BACKENDS))
+    stage.publish()
+    for name in BACKENDS[:3]:
+        stage.loaded[name] = {"s0", "s1"}
+    stage.publish()
+    assert (stage.shown("p"), stage.shown("q")) == ("s0 on b0,b1,b2", "s1 on b2,b3")
+    stage.loaded["b3"] = {"s0", "s1"}
+    stage.publish()
+    assert (stage.shown("p"), stage.shown("q")) == ("s0,s1 on b0,b1,b2,b3", "nothing")
+
+
+def test_pool_rollout_merges_two_pools_without_the_member_that_has_no_room_yet() -> None:
+    stage = Stage(memory_bytes=12)
+    stage.aim(*pool_of("p", "s0", "b0", "b1"), *pool_of("q", "s1 s2", "b2"))
+    stage.settle()
+    stage.aim(*pool_of("p", "s0 s1", "b0", "b1", "b2"), *pool_of("q", "s2", "b3"))
+    stage.settle()
+    assert (stage.shown("p"), stage.shown("q")) == ("s0,s1 on b0,b1,b2", "s2 on b3")
+
+
+def test_pool_rollout_keeps_a_session_until_its_new_pool_admits_it() -> None:
+    stage = Stage()
+    stage.aim(*pool_of("p", "s0", "b0", "b1"), *pool_of("q", "s1", "b2", "b3"))
+    stage.settle()
+    stage.aim(*pool_of("p", "s0 s1", "b2", "b3"))
+    stage.publish()
+    stage.loaded["b2"] = {"s0", "s1"}
+    stage.publish()
+    assert (stage.shown("p"), stage.shown("q")) == ("s0 on b0,b1,b2", "s1 on b2,b3")
+
+
+def test_pool_rollout_keeps_local_routes_until_the_pool_admits_the_session() -> None:
+    stage = Stage()
+    stage.aim(*pool_of("p", "s0", "b0", "b1"), backend("b2", placement("s1", None)))
+    stage.settle()
+    stage.aim(*pool_of("p", "s0 s1", "b2", "b3"))
+    stage.publish()
+    stage.loaded |= {"b2": {"s0", "s1"}, "b3": {"s1"}}
+    local = stage.publish().sessions[1]
+    assert (stage.shown("p"), local.pool) == ("s0 on b0,b1,b2", None)
+    assert [route.backend for route in local.routes] == ["b2"]
+
+
+def test_pool_rollout_admits_nobody_at_the_cost_of_a_session_that_waits() -> None:
+    stage = Stage()
+    stage.aim(*pool_of("p", "s0", "b0", "b1"))
+    stage.settle()
+    stage.aim(*pool_of("p", "s1", "b1"), *pool_of("q", "s0", "b2", "b3"))
+    stage.publish()
+    stage.loaded["b1"] = {"s0", "s1"}
+    stage.publish()
+    assert stage.shown("p") == "s0 on b0,b1"
+    stage.loaded |= {"b2": {"s0"}, "b3": {"s0"}}
+    stage.publish()
+    assert (stage.shown("p"), stage.shown("q")) == ("s1 on b1", "s0 on b2,b3")
+
+
+def test_pool_rollout_swaps_the_sessions_of_two_pools_in_one_table() -> None:
+    stage = Stage()
+    stage.aim(*pool_of("p", "s0", "b0"), *pool_of("q", "s1", "b1"))
+    stage.settle()
+    stage.aim(*pool_of("p", "s1", "b2"), *pool_of("q", "s0", "b3"))
+    stage.publish()
+    stage.loaded["b2"] = {"s1"}
+    stage.publish()
+    assert (stage.shown("p"), stage.shown("q")) == ("s0 on b0", "s1 on b1")
+    stage.loaded["b3"] = {"s0"}
+    stage.publish()
+    assert (stage.shown("p"), stage.shown("q")) == ("s1 on b2", "s0 on b3")
+
+
 def test_pool_rollout_adds_a_session_without_losing_members() -> None:
     stage = Stage()
     stage.aim(*pool_of("p", "s0", "b0", "b1"))
@@ -348,6 +423,46 @@ def test_pool_rollout_is_safe_at_every_step_and_arrives(seed: int, memory_bytes:
     stage.dead.clear()
     step = stage.settle()
     check(stage, step)
+    assert_arrived(stage, step)
+
+
+def served_by(target: Target) -> set[str]:
+    """The sessions with a place in it, spares aside: nothing waits for those."""
+    return {p.session for plan in target.backends for p in plan.placements if not p.spare}
+
+
+def load_one(stage: Stage, rng: random.Random) -> None:
+    """One backend loads one more model that it is asked for, or unloads all that it is not."""
+    plan = rng.choice(stage.published.backends)
+    asked = {entry.session for entry in plan.placements}
+    loaded = stage.loaded[plan.backend]
+    missing = sorted(asked - loaded)
+    stage.loaded[plan.backend] = loaded | {rng.choice(missing)} if missing else loaded & asked
+
+
+@given(seed=st.integers(0, 100_000))
+def test_pool_rollout_routes_whoever_old_and_new_plan_serve_at_every_step(seed: int) -> None:
+    rng = random.Random(seed)
+    stage = Stage()
+    stage.target = random_target(rng)
+    both = served_by(stage.target)
+    stage.settle()
+    stage.target = random_target(rng)
+    both &= served_by(stage.target)
+    for _ in range(25):
+        step = stage.publish()
+        check(stage, step)
+        routed = {session for _, session in spots_of(step.sessions, step.pools)}
+        assert both <= routed, "routed nowhere"
+        if stage.published.backends:
+            load_one(stage, rng)
+        if rng.random() < 0.5:
+            stage.seen = stage.published.table_version
+    assert_arrived(stage, stage.settle())
+
+
+def assert_arrived(stage: Stage, step: Rollout) -> None:
+    """The table and the plan are the target's."""
     arrived = {
         (b.backend, p.session)
         for b in stage.target.backends

@@ -4,9 +4,11 @@ A member must host every session that its pool routes, so it joins once it has l
 While backends are still loading, the pool routes what it can:
 
 - A session joins a pool (a new one, or one that runs) once that costs the pool no member it has,
-  and serves the session no worse than where it is: with as many members as its old pool had.
-- Until then a session that had another pool stays there, and members on their way out stay as long
-  as a session of the pool waits for a place of the target.
+  and with it the pool is no smaller than it and the session's old pool together: the old one's
+  members leave when its last session does.
+- Until then a session that had another pool stays there, even if all its new backends have it, and
+  members on their way out stay as long as a session of the pool waits for a place of the target.
+- While a session waits in a pool for its next one, no other joins where that takes members from it.
 - Members without memory for what is to come leave at once if the pool itself waits for room.
 - A member that died or drains is ready for nothing and leaves with the next table.
 
@@ -49,13 +51,30 @@ class PoolTarget:
 def roll_pools(wanted: Wanted, published: Sequence[Pool], profile: ProfileOf) -> tuple[Pool, ...]:
     """The next pools on the way to the target; a pool without a ready member is left out."""
     rollouts = _rollouts(wanted, published)
-    admitted = [rollout.admitted() for rollout in rollouts]
-    joined = {session for sessions in admitted for session in sessions}
+    admitted, joined = _admissions(rollouts, profile)
     pools = (
-        rollout.pool(rollout.routed(sessions, joined), profile)
+        rollout.pool(sessions, joined, profile)
         for rollout, sessions in zip(rollouts, admitted, strict=True)
     )
     return tuple(pool for pool in pools if pool is not None)
+
+
+def _admissions(
+    rollouts: Sequence["_PoolRollout"], profile: ProfileOf
+) -> tuple[list[list[SessionName]], set[SessionName]]:
+    """The sessions that each pool admits, and all of these.
+
+    Whether a pool may admit one depends on who still waits in it, which depends on what the other
+    pools admit. Sessions may have to swap pools in one table, so at first nobody is taken to wait.
+    """
+    waiting: set[SessionName] = set()
+    while True:
+        admitted = [rollout.admitted(waiting, profile) for rollout in rollouts]
+        joined = {session for sessions in admitted for session in sessions}
+        known = waiting
+        waiting = known.union(*(rollout.waiting(joined) for rollout in rollouts))
+        if waiting == known:
+            return admitted, joined
 
 
 def pool_rates(wanted: Wanted, pools: Iterable[Pool]) -> dict[SessionName, tuple[PoolName, float]]:
@@ -98,9 +117,9 @@ class _PoolRollout:
         wanted: Wanted,
         target: PoolTarget,
         current: Pool | None,
-        served: Mapping[SessionName, int],
+        served: Mapping[SessionName, AbstractSet[BackendName]],
     ) -> None:
-        """``served`` says how many members each session has now, in whatever pool."""
+        """``served`` says which members each session has now, in whatever pool."""
         self.name = target.name
         self._wanted = wanted
         self._target = target
@@ -112,51 +131,76 @@ class _PoolRollout:
         members = current.members if current is not None else ()
         self._members_now = {member.backend: member for member in members}
         self._hosts = tuple(dict.fromkeys((*target.hosts, *self._members_now)))
-        unfinished = not all(wanted.complete(session) for session in self._now)
         crowded = any(wanted.waits_for_room(session) for session in self._now)
-        self._staying = {
-            name
-            for name in self._members_now
-            if unfinished and not (crowded and name in wanted.tight)
-        }
+        self._staying = frozenset(
+            name for name in self._members_now if not (crowded and name in wanted.tight)
+        )
 
-    def admitted(self) -> list[SessionName]:
-        """The target's sessions that this pool routes from now on."""
-        admitted, hosts = self._stayers()
-        for session in self._target.placements:
-            if session in self._now:
+    def admitted(self, waiting: Container[SessionName], profile: ProfileOf) -> list[SessionName]:
+        """The target's sessions that this pool routes from now on.
+
+        Whoever of those ``waiting`` for another pool is here loses no member by it.
+        """
+        placements = self._target.placements
+        admitted, _ = self._together([s for s in self._now if s in placements], self._staying)
+        guests = [s for s in self._now if s in waiting and self._is_expected(s)]
+        kept, hosts = self._together([*admitted, *guests], self._staying)
+        needed = hosts & self._members_now.keys() if len(kept) > len(admitted) else set()
+        for session in placements:
+            if session in self._now or self._pooled(session, None, profile) is None:
                 continue
-            both = hosts & self._usable(session)
-            if len(both) >= self._least(session, hosts if admitted else set()):
+            both = hosts & self._usable(session, self._staying)
+            least = self._least([*admitted, session], hosts if kept or admitted else set())
+            if len(both) >= least and needed <= both:
                 admitted.append(session)
                 hosts = both
         return admitted
 
-    def routed(self, admitted: Iterable[SessionName], joined: Container[SessionName]) -> list[str]:
-        """The sessions admitted, and those that wait here for their new place."""
-        routed = list(admitted)
-        hosts = self._usable_for_all(routed)
-        for session in self._now:
-            leaving = session not in self._target.placements and session not in joined
-            if leaving and not self._wanted.complete(session):
-                both = hosts & self._usable(session)
-                if both:
-                    routed.append(session)
-                    hosts = both
-        return sorted(routed)
+    def waiting(self, joined: Container[SessionName]) -> list[SessionName]:
+        """The sessions routed here now that belong elsewhere, and are not served there yet."""
+        return [
+            session
+            for session in self._now
+            if session not in self._target.placements
+            and session not in joined
+            and not self._wanted.arrived(session, joined)
+        ]
 
-    def _stayers(self) -> tuple[list[SessionName], set[BackendName]]:
-        """Sessions routed now that also belong here, less those no host has; and their hosts."""
-        stayers: list[SessionName] = []
+    def pool(
+        self, admitted: Sequence[SessionName], joined: Container[SessionName], profile: ProfileOf
+    ) -> Pool | None:
+        """The pool to publish, None when there is nothing to route or nobody to route to."""
+        waiting = self.waiting(joined)
+        unfinished = waiting or not all(
+            self._wanted.complete(s) for s in self._now if s in self._target.placements
+        )
+        staying = self._staying if unfinished else frozenset()
+        sessions, hosts = self._together([*admitted, *waiting], staying)
+        pooled = [self._pooled(s, self._now.get(s), profile) for s in sorted(sessions)]
+        present = tuple(session for session in pooled if session is not None)
+        if not present:
+            return None
+        return Pool(
+            name=self.name,
+            device=self._target.device,
+            sessions=present,
+            members=self._members(hosts),
+        )
+
+    def _together(
+        self, sessions: Iterable[SessionName], staying: AbstractSet[BackendName]
+    ) -> tuple[list[SessionName], set[BackendName]]:
+        """The sessions that some backends can all serve, and these; a later one may find none."""
+        served: list[SessionName] = []
         hosts = set(self._hosts)
-        for session in self._now:
-            both = hosts & self._usable(session)
-            if session in self._target.placements and both:
-                stayers.append(session)
+        for session in sessions:
+            both = hosts & self._usable(session, staying)
+            if both:
+                served.append(session)
                 hosts = both
-        return stayers, hosts
+        return served, hosts
 
-    def _usable(self, session: SessionName) -> set[BackendName]:
+    def _usable(self, session: SessionName, staying: AbstractSet[BackendName]) -> set[BackendName]:
         """The backends that may be members as far as one session is concerned.
 
         A member on its way out counts only for what it is routed for now: whatever else it still
@@ -169,33 +213,30 @@ class _PoolRollout:
         }
         if session not in self._now:
             return coming
-        return coming | {name for name in self._staying if self._wanted.is_ready(name, session)}
+        return coming | {name for name in staying if self._wanted.is_ready(name, session)}
 
-    def _usable_for_all(self, sessions: Iterable[SessionName]) -> set[BackendName]:
-        hosts = set(self._hosts)
-        for session in sessions:
-            hosts &= self._usable(session)
-        return hosts
-
-    def pool(self, sessions: Sequence[SessionName], profile: ProfileOf) -> Pool | None:
-        """The pool to publish, None when there is nothing to route or nobody to route to."""
-        pooled = [self._pooled(session, self._now.get(session), profile) for session in sessions]
-        present = tuple(session for session in pooled if session is not None)
-        if not present:
-            return None
-        members = self._members([session.session for session in present])
-        if not members:
-            return None
-        return Pool(name=self.name, device=self._target.device, sessions=present, members=members)
-
-    def _least(self, session: SessionName, hosts: AbstractSet[BackendName]) -> int:
-        """How many members must be ready for a session before it may join those of ``hosts``."""
-        kept = sum(not self._failed(name, session) for name in hosts)
-        coming = sum(
-            not spare and not self._failed(name, session)
+    def _least(self, sessions: Sequence[SessionName], hosts: AbstractSet[BackendName]) -> int:
+        """How many must be ready for the last session before it may join the others' ``hosts``."""
+        session = sessions[-1]
+        served = self._served.get(session, frozenset())
+        kept = {name for name in hosts if not self._failed(name, session)}
+        coming = [
+            name
             for name, spare in self._target.hosts.items()
+            if not spare and not any(self._failed(name, other) for other in sessions)
+        ]
+        # A backend without room may be waiting for this very session to leave its old pool.
+        roomy = sum(name not in self._wanted.tight for name in coming)
+        alone = min(len(coming), max(len(kept), len(served)))
+        return max(1, alone, min(roomy, len(kept | served)))
+
+    def _is_expected(self, session: SessionName) -> bool:
+        """Whether a session will get its places without anybody else's leaving first."""
+        name = self._wanted.successor(session)
+        return not self._wanted.waits_for_room(session) and not any(
+            self._failed(place.backend, place.placement.session)
+            for place in self._wanted.places.get(name or "", ())
         )
-        return max(1, min(coming, max(kept, self._served.get(session, 0))))
 
     def _failed(self, backend: BackendName, session: SessionName) -> bool:
         status = self._wanted.live.get(backend)
@@ -223,13 +264,13 @@ class _PoolRollout:
             group=placement.group,
         )
 
-    def _members(self, sessions: Sequence[SessionName]) -> tuple[PoolMember, ...]:
+    def _members(self, hosts: Iterable[BackendName]) -> tuple[PoolMember, ...]:
         """Those that count first, each group by name: the owner prefers the first."""
         spares = {name: member.spare for name, member in self._members_now.items()}
         spares |= self._target.hosts
         members = [
             PoolMember(backend=name, address=self._wanted.live[name].address, spare=spares[name])
-            for name in self._usable_for_all(sessions)
+            for name in hosts
         ]
         return tuple(sorted(members, key=lambda member: (member.spare, member.backend)))
 
@@ -248,11 +289,14 @@ def _rollouts(wanted: Wanted, published: Sequence[Pool]) -> list[_PoolRollout]:
     for name in targets.keys() & current.keys():
         if targets[name].device != current[name].device:
             # Members are of one type: the old ones stay alone until the new ones are there.
-            done = all(wanted.complete(session) for session in targets[name].placements)
+            old = (session.session for session in current[name].sessions)
+            done = all(wanted.complete(session) for session in (*targets[name].placements, *old))
             (current if done or not _serves(current[name], wanted) else targets).pop(name)
     served = {
-        session.session: sum(
-            wanted.is_ready(member.backend, session.session) for member in pool.members
+        wanted.successor(session.session) or session.session: frozenset(
+            member.backend
+            for member in pool.members
+            if wanted.is_ready(member.backend, session.session)
         )
         for pool in current.values()
         for session in pool.sessions

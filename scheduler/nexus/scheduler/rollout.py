@@ -4,7 +4,8 @@ The order is load, acknowledge, route, drain, unload (ARCHITECTURE.md section 4,
 
 - A backend is routed to only while it is SERVING and says that it has the session loaded.
 - A placement that left the target stays routed until all backends of the target are ready for
-  its session, and loaded (rate 0 in the plan) until every live frontend uses a table without it.
+  its session and its pool, if it gets one, admits it. It stays loaded (rate 0 in the plan) until
+  every live frontend uses a table without it.
 - A dead or restarted backend is ready for nothing, so its routes vanish with the next table.
 - A pool routes the sessions that all its members have loaded (pool_rollout.py). A spare is loaded
   and routed as the rest, but nothing waits for it.
@@ -115,17 +116,18 @@ def _sessions(
 ) -> tuple[SessionRoutes, ...]:
     """The routes of every session of the target, and the reasons of those without a place."""
     current = {routes.session: routes for routes in published.sessions}
+    joined = {session for session, (pool, _) in pooled.items() if pool == wanted.home(session)}
     sessions = []
     for name, target_name in wanted.serving.items():
         entry = current.get(name) or SessionRoutes(session=name, model="", slo_us=0, routes=())
         before = entry.served_as
-        stays = before != target_name and not wanted.complete(target_name)
+        stays = before != target_name and not wanted.arrived(target_name, joined)
         if stays and (before in pooled or _still_ready(before, wanted, entry.routes, ())):
             shown = before
         else:
             shown = target_name
         routes = entry.routes if shown == before else ()
-        routed = _session_routes(shown, wanted, routes, pooled.get(shown))
+        routed = _session_routes(shown, wanted, routes, pooled.get(shown), joined)
         sessions.append(replace(routed, model=models.get(name, routed.model)))
     sessions += (
         SessionRoutes(session=entry.session, model="", slo_us=0, routes=(), infeasible=entry.reason)
@@ -148,13 +150,14 @@ def _session_routes(
     wanted: Wanted,
     current: Sequence[Route],
     pooled: tuple[PoolName, float] | None,
+    joined: Container[SessionName],
 ) -> SessionRoutes:
     """The entry of a session under a serving name; one that has a successor only goes on."""
     places = wanted.places.get(session, ())
     local = [p for p in places if p.placement.pool is None]
     ready = [p for p in local if wanted.is_ready(p.backend, session)]
     routes = [_route(place, wanted.live[place.backend]) for place in ready]
-    if not wanted.complete(session):
+    if not wanted.arrived(session, joined):
         routes += _still_ready(session, wanted, current, {place.backend for place in local})
     pool, pool_rate = pooled or (None, 0.0)
     basis = (places or wanted.places[wanted.serving[declared_session(session)]])[0].placement
