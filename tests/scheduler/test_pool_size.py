@@ -6,7 +6,14 @@ import pytest
 
 from nexus.core.profile import Profile, linear_profile
 from nexus.scheduler.demand import Demand
-from nexus.scheduler.pool_size import PoolFit, PoolRules, fit_on, load_of, smallest_fit
+from nexus.scheduler.pool_size import (
+    PoolFit,
+    PoolRules,
+    fit_on,
+    load_of,
+    own_headroom,
+    smallest_fit,
+)
 from nexus.scheduler.settings import PoolSettings
 from tests.scheduler.planning_cases import V100_MS, demand_of
 
@@ -110,3 +117,13 @@ def test_pool_size_fills_small_batches_as_far_as_chance_may() -> None:
     rare = fitted(resnet(20))
     assert rare.batches[0] >= 2, "two may come at once"
     assert fitted(resnet(2000)).batches[0] > rare.batches[0]
+
+
+def test_pool_size_keeps_more_free_of_devices_that_few_items_fill() -> None:
+    """30 items come to a full device in an SLO of 100 ms: 1 - 1.3 / sqrt(30) of it is planned."""
+    profile = linear_profile("m", "gpu", 1_120, 32_330, 64)
+    small = demand_of(profile, slo_us=100_000, rate=100)
+    large = small.at_rate(400)
+    assert own_headroom(small, 0.85, RULES) == 0.85, "its device has time left"
+    assert own_headroom(large, 0.85, RULES) == pytest.approx(0.765, abs=0.005)
+    assert own_headroom(large, 1.0, PoolRules(RULES.settings, caution=0.0)) == 1.0

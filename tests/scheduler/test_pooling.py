@@ -66,8 +66,8 @@ def test_pooling_is_worth_it_only_against_as_many_devices_of_their_own() -> None
     flood = fit_on((session("flood", 8000),), 9, RULES)
     assert trickle is not None
     assert flood is not None
-    assert not is_worth_it(trickle, DEVICE, 0.85, search=True), "one device would do"
-    assert is_worth_it(flood, DEVICE, 0.85, search=True)
+    assert not is_worth_it(trickle, DEVICE, 0.85, RULES, search=True), "one device would do"
+    assert is_worth_it(flood, DEVICE, 0.85, RULES, search=True)
 
 
 def test_pooling_names_outlive_changes_of_their_sessions() -> None:

@@ -203,7 +203,11 @@ def _worthwhile(
 ) -> list[PoolFit]:
     """The pools that save devices, and those of sessions that nothing but a pool can serve."""
     formed = form_pools([demand for demand in demands if demand.batch], device, pooling)
-    worth = [fit for fit in formed if is_worth_it(fit, device, rules.headroom, search=rules.search)]
+    worth = [
+        fit
+        for fit in formed
+        if is_worth_it(fit, device, rules.headroom, pooling, search=rules.search)
+    ]
     tight = [demand for demand in demands if not demand.batch]
     if tight and pooling.settings.shared:
         worth, tight = adopted(worth, tight, device, pooling)

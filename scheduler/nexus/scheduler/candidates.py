@@ -20,7 +20,7 @@ from nexus.scheduler.demand import Demand
 from nexus.scheduler.fleet import Choice
 from nexus.scheduler.node import memory_fits
 from nexus.scheduler.offer import Offer, Offers
-from nexus.scheduler.pool_size import PoolRules, can_pool, load_of
+from nexus.scheduler.pool_size import PoolRules, can_pool, load_of, own_headroom
 from nexus.scheduler.settings import PlannerSettings
 from nexus.scheduler.workload import Workload
 
@@ -94,8 +94,14 @@ def _candidate(load: SessionLoad, offers: Offers, rules: CandidateRules) -> Cand
     alone = _cheapest_first(own, _whole, rules)
     together = _cheapest_first(pooled, _busy, rules)
     headroom = settings.headroom
-    choices = alone if headroom == 1 else tuple([d.at_rate(rate / headroom) for d in alone])
+    choices = alone if headroom == 1 else tuple([d.at_rate(_own_rate(d, rules)) for d in alone])
     return Candidate(together or alone, Choice(choices) if choices else None)
+
+
+def _own_rate(demand: Demand, rules: CandidateRules) -> float:
+    """What devices of its own are planned for."""
+    usual = rules.settings.headroom
+    return demand.rate / (own_headroom(demand, usual, rules.pools) if rules.pools else usual)
 
 
 def _cheapest_first(

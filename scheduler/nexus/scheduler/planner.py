@@ -32,9 +32,9 @@ from nexus.scheduler.crowding import crowd
 from nexus.scheduler.evenness import evened
 from nexus.scheduler.fleet import covered_sessions, replicas_reason
 from nexus.scheduler.packing import Node
-from nexus.scheduler.pool_size import PoolRules
+from nexus.scheduler.pool_size import pool_rules
 from nexus.scheduler.pooling import PlannedPool
-from nexus.scheduler.settings import DEFAULT_HEADROOM, PlannerSettings
+from nexus.scheduler.settings import PlannerSettings
 from nexus.scheduler.slack import with_slack_spent
 from nexus.scheduler.split import Split, split_query
 from nexus.scheduler.stage_cost import StageOption
@@ -226,13 +226,10 @@ def _stage_options(
 
 
 def _rules(settings: PlannerSettings) -> Rules:
-    caution = (1 - settings.headroom) / (1 - DEFAULT_HEADROOM)
     return Rules(
         headroom=settings.headroom,
         search=settings.search_packings,
-        pools=PoolRules(settings.pools, settings.ask_us, caution)
-        if settings.pools is not None
-        else None,
+        pools=pool_rules(settings),
     )
 
 

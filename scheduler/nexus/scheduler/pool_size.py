@@ -23,7 +23,12 @@ from dataclasses import dataclass
 from nexus.core.units import US_PER_S
 from nexus.scheduler.batch_table import BatchTable
 from nexus.scheduler.demand import Demand
-from nexus.scheduler.settings import POOL_DEVICES_MIN, PoolSettings
+from nexus.scheduler.settings import (
+    DEFAULT_HEADROOM,
+    POOL_DEVICES_MIN,
+    PlannerSettings,
+    PoolSettings,
+)
 
 EFFICIENCY_MIN = 0.5
 """However few and uneven the items, half of a pool's time is of use."""
@@ -66,6 +71,14 @@ class PoolRules:
     settings: PoolSettings
     ask_us: int = 0
     caution: float = 1.0
+
+
+def pool_rules(settings: PlannerSettings) -> PoolRules | None:
+    """The rules of these settings; None: they plan no pools."""
+    if settings.pools is None:
+        return None
+    caution = (1 - settings.headroom) / (1 - DEFAULT_HEADROOM)
+    return PoolRules(settings.pools, settings.ask_us, caution)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +125,19 @@ def load_of(demand: Demand, rules: PoolRules) -> float | None:
         return None
     gathered = _gathered(demand, 1.0, 0.0, rules)
     return gathered.rate * gathered.work_us / US_PER_S if gathered is not None else None
+
+
+def own_headroom(demand: Demand, usual: float, rules: PoolRules) -> float:
+    """The share of devices of its own that a session's rate may use; at most the ``usual`` one.
+
+    Below one device the time left in a cycle is spent on chance (slack.py). Devices that a session
+    fills have none left: there as much is kept free as in a pool, by the items of an SLO.
+    """
+    if demand.rate < usual * demand.throughput:
+        return usual
+    items = demand.throughput * demand.budget_us / US_PER_S
+    share = 1 - rules.caution * rules.settings.margin / math.sqrt(items)
+    return min(usual, max(EFFICIENCY_MIN, share))
 
 
 def smallest_fit(

@@ -15,7 +15,14 @@ from nexus.core.device import DeviceSpec
 from nexus.core.names import PoolName, SessionName
 from nexus.scheduler.demand import Demand
 from nexus.scheduler.packing import Node, memory_fits, pack_device
-from nexus.scheduler.pool_size import PoolFit, PoolRules, fit_on, load_of, smallest_fit
+from nexus.scheduler.pool_size import (
+    PoolFit,
+    PoolRules,
+    fit_on,
+    load_of,
+    own_headroom,
+    smallest_fit,
+)
 from nexus.scheduler.settings import POOL_DEVICES_MIN
 
 DEVICES_LIMIT = 4096
@@ -152,23 +159,36 @@ def adopted(
     return grown, left
 
 
-def is_worth_it(fit: PoolFit, device: DeviceSpec, headroom: float, *, search: bool) -> bool:
+def is_worth_it(
+    fit: PoolFit, device: DeviceSpec, headroom: float, rules: PoolRules, *, search: bool
+) -> bool:
     """Whether the sessions of the pool would need as many devices of their own, or more.
 
     Whole devices at the paper's batch sizes are the least that takes; only where that does not
     decide are they packed. All of them must be able to do with devices of their own.
     """
-    if sum(demand.rate / demand.throughput for demand in fit.demands) >= fit.size * headroom:
+    own = _with_headroom(fit.demands, headroom, rules)
+    if sum(demand.rate / demand.throughput for demand in own) >= fit.size:
         return True
-    return own_devices(fit.demands, device, headroom, search=search) >= fit.size
+    return own_devices(fit.demands, device, headroom, rules, search=search) >= fit.size
 
 
 def own_devices(
-    demands: Iterable[Demand], device: DeviceSpec, headroom: float, *, search: bool
+    demands: Iterable[Demand],
+    device: DeviceSpec,
+    headroom: float,
+    rules: PoolRules,
+    *,
+    search: bool,
 ) -> int:
     """How many devices the demands would need without a pool."""
-    own = [demand.at_rate(demand.rate / headroom) for demand in demands]
+    own = _with_headroom(demands, headroom, rules)
     return len(pack_device(own, replace(device, count=None), search=search))
+
+
+def _with_headroom(demands: Iterable[Demand], headroom: float, rules: PoolRules) -> list[Demand]:
+    """The demands at what devices of their own are planned for."""
+    return [d.at_rate(d.rate / own_headroom(d, headroom, rules)) for d in demands]
 
 
 def named(

@@ -7,6 +7,7 @@ from nexus.core.names import SessionName
 from nexus.core.units import ms_from_us
 from nexus.scheduler.demand import Demand
 from nexus.scheduler.node import Node
+from nexus.scheduler.pool_size import pool_rules
 from nexus.scheduler.pooling import PlannedPool, own_devices
 from nexus.scheduler.settings import PlannerSettings
 
@@ -45,8 +46,10 @@ def why_pooled(pool: PlannedPool, settings: PlannerSettings) -> str:
     tight = [demand.name for demand in pool.fit.demands if not demand.batch]
     if tight:
         return f"2 l(b) is too long for {', '.join(tight)}, staggered batches are not"
+    rules = pool_rules(settings)
+    assert rules is not None, "there are pools"
     own = own_devices(
-        pool.fit.demands, pool.device, settings.headroom, search=settings.search_packings
+        pool.fit.demands, pool.device, settings.headroom, rules, search=settings.search_packings
     )
     return f"apart they would take {own}"
 
