@@ -257,10 +257,10 @@ def test_bad_input_plan_that_cannot_be_met_is_planned_and_says_so(
     cluster: SharedCluster, tmp_path: Path
 ) -> None:
     path = tmp_path / "scenario.yaml"
-    path.write_text(SCENARIO.replace("PROFILE", "{latency_ms: [80, 90]}"))
+    path.write_text(SCENARIO.replace("PROFILE", "{latency_ms: [120, 130]}"))
     ended = cluster.nexus("plan", "-f", str(path))
     assert ended.code == 0
-    assert "m@100ms: l(1) = 80 ms" in ended.out
+    assert "m@100ms: l(1) = 120 ms" in ended.out
 
 
 @pytest.mark.parametrize(
