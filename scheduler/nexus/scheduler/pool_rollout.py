@@ -219,11 +219,11 @@ class _PoolRollout:
         """How many must be ready for the last session before it may join the others' ``hosts``."""
         session = sessions[-1]
         served = self._served.get(session, frozenset())
-        kept = {name for name in hosts if not self._failed(name, session)}
+        kept = {name for name in hosts if not self._failed(name, [session])}
         coming = [
             name
             for name, spare in self._target.hosts.items()
-            if not spare and not any(self._failed(name, other) for other in sessions)
+            if not spare and not self._failed(name, sessions)
         ]
         # A backend without room may be waiting for this very session to leave its old pool.
         roomy = sum(name not in self._wanted.tight for name in coming)
@@ -234,13 +234,14 @@ class _PoolRollout:
         """Whether a session will get its places without anybody else's leaving first."""
         name = self._wanted.successor(session)
         return not self._wanted.waits_for_room(session) and not any(
-            self._failed(place.backend, place.placement.session)
+            self._failed(place.backend, [place.placement.session])
             for place in self._wanted.places.get(name or "", ())
         )
 
-    def _failed(self, backend: BackendName, session: SessionName) -> bool:
+    def _failed(self, backend: BackendName, sessions: Container[SessionName]) -> bool:
+        """Whether a backend could not load one of these."""
         status = self._wanted.live.get(backend)
-        return status is not None and session in status.failed
+        return status is not None and any(session in sessions for session in status.failed)
 
     def _pooled(
         self, session: SessionName, known: PooledSession | None, profile: ProfileOf
