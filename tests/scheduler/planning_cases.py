@@ -12,8 +12,9 @@ from nexus.core.profile import Profile, linear_profile
 from nexus.core.query import Query, Stage
 from nexus.core.session import Session, SessionLoad
 from nexus.core.units import BYTES_PER_MB
-from nexus.scheduler.demand import Demand, make_demand
+from nexus.scheduler.demand import Demand
 from nexus.scheduler.node import Node
+from nexus.scheduler.offer import offer_of
 from nexus.scheduler.planner import Workload
 from nexus.scheduler.stage_cost import INFINITE, Curve
 
@@ -38,6 +39,14 @@ def demand_of(
 ) -> Demand:
     session = Session(model=profile.model, slo_us=slo_us, name=name)
     return make_demand(session, rate, profile, batch_cap=profile.max_batch, network_us=network_us)
+
+
+def make_demand(
+    session: Session, rate: float, profile: Profile, *, batch_cap: int, network_us: int
+) -> Demand:
+    """As the planner makes it, on a device type with room for any model."""
+    device = DeviceSpec(type=profile.device)
+    return offer_of(device, profile, batch_cap, network_us).demand(session, rate)
 
 
 @st.composite

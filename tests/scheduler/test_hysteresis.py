@@ -8,9 +8,10 @@ from nexus.core.device import DeviceSpec
 from nexus.core.profile import linear_profile
 from nexus.core.session import Session
 from nexus.scheduler.allocation import Allocation
-from nexus.scheduler.demand import Demand, make_demand
+from nexus.scheduler.demand import Demand
 from nexus.scheduler.hysteresis import Verdict, cheaper, worth_making
 from nexus.scheduler.node import Node, alone_node
+from tests.scheduler.planning_cases import make_demand
 
 EPOCH_US = 30_000_000
 GPU = DeviceSpec(type="gpu")

@@ -4,8 +4,9 @@ from nexus.core.device import DeviceSpec
 from nexus.core.profile import Profile
 from nexus.core.session import Session
 from nexus.core.units import us_from_ms
-from nexus.scheduler.demand import Demand, make_demand
+from nexus.scheduler.demand import Demand
 from nexus.scheduler.packing import pack_device, pack_residues
+from tests.scheduler.planning_cases import make_demand
 
 DEVICE = DeviceSpec(type="gpu")
 TABLE_2_MS = {

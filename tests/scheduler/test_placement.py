@@ -10,14 +10,13 @@ from nexus.core.device import DeviceSpec
 from nexus.core.profile import linear_profile
 from nexus.core.session import Session
 from nexus.scheduler.assignment import assign
-from nexus.scheduler.demand import make_demand
 from nexus.scheduler.fleet import Choice, covered, pack_fleet
 from nexus.scheduler.hosts import Host
 from nexus.scheduler.needs import LOAD_US_UNKNOWN, SESSION_MOVE_US
 from nexus.scheduler.packing import Node, pack_device
 from nexus.scheduler.placement import place
 from nexus.scheduler.retention import retained_fleet
-from tests.scheduler.planning_cases import assert_node_feasible
+from tests.scheduler.planning_cases import assert_node_feasible, make_demand
 
 DEVICES = (DeviceSpec(type="gpu"),)
 

@@ -12,13 +12,12 @@ from nexus.core.errors import InvalidArgumentError
 from nexus.core.names import SessionName
 from nexus.core.profile import linear_profile
 from nexus.core.session import Session
-from nexus.scheduler.demand import make_demand
 from nexus.scheduler.fleet import Choice, covered, pack_fleet, replicas_reason
 from nexus.scheduler.hosts import Host
 from nexus.scheduler.node import Node
 from nexus.scheduler.placement import place
 from nexus.scheduler.retention import retained_fleet
-from tests.scheduler.planning_cases import assert_node_feasible
+from tests.scheduler.planning_cases import assert_node_feasible, make_demand
 
 DEVICES = (DeviceSpec(type="gpu"),)
 THROUGHPUT = 41 * 1e6 / 50_000

@@ -6,12 +6,12 @@ from hypothesis import given
 from nexus.core.device import DeviceSpec
 from nexus.core.profile import linear_profile
 from nexus.core.session import Session
-from nexus.scheduler.demand import Demand, make_demand
+from nexus.scheduler.demand import Demand
 from nexus.scheduler.fleet import covered
 from nexus.scheduler.node import Node, alone_node
 from nexus.scheduler.packing import pack_device
 from nexus.scheduler.thinning import thinned
-from tests.scheduler.planning_cases import DEVICE, assert_node_feasible, demand_lists
+from tests.scheduler.planning_cases import DEVICE, assert_node_feasible, demand_lists, make_demand
 
 UNLIMITED = DeviceSpec(type="gpu")
 

@@ -15,7 +15,7 @@ from nexus.core.names import SessionName
 from nexus.core.profile import Profile
 from nexus.core.session import Session
 from nexus.core.units import US_PER_S, ms_from_us
-from nexus.scheduler.batch_table import BatchTable, batch_table
+from nexus.scheduler.batch_table import BatchTable
 
 BATCH_EPSILON = 1e-6
 """``ceil(duty * rate)`` forgives this much: 8.0000001 requests are 8, not a batch of 9."""
@@ -91,24 +91,6 @@ class Demand(NamedTuple):
             self.shared_memory_bytes,
             self.parts,
         )
-
-
-def make_demand(
-    session: Session, rate: float, profile: Profile, *, batch_cap: int, network_us: int
-) -> Demand:
-    """A demand on the profile's device; ``batch_cap`` is the model's cap on batches."""
-    assert rate > 0, (session.name, rate)
-    overhead_us = network_us + profile.preprocess_us + profile.postprocess_us
-    budget_us = session.slo_us - overhead_us
-    table = batch_table(profile, min(profile.max_batch, batch_cap))
-    return Demand(
-        session=session,
-        rate=rate,
-        profile=profile,
-        budget_us=budget_us,
-        table=table,
-        batch=saturating_batch(table, budget_us),
-    )
 
 
 def saturating_batch(table: BatchTable, budget_us: int) -> int:

@@ -32,6 +32,7 @@ class Offer:
 
     def demand(self, session: Session, rate: float) -> Demand:
         """What a session of the model asks of the device type."""
+        assert rate > 0, (session.name, rate)
         budget_us = session.slo_us - self.overhead_us
         table = self.table
         batch = saturating_batch(table, budget_us)
@@ -40,6 +41,17 @@ class Offer:
     def reason(self, demand: Demand) -> str:
         """Why no number of such devices can serve the demand, or "" when they can."""
         return "" if self.holds and demand.batch else infeasible_reason(demand, self.device)
+
+
+def offer_of(device: DeviceSpec, profile: Profile, batch_cap: int, network_us: int) -> Offer:
+    """What a device type does for a model; ``batch_cap`` is the model's cap on batches."""
+    return Offer(
+        device=device,
+        profile=profile,
+        table=batch_table(profile, min(profile.max_batch, batch_cap)),
+        overhead_us=network_us + profile.preprocess_us + profile.postprocess_us,
+        holds=not device.memory_bytes or profile.memory_bytes <= device.memory_bytes,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +77,6 @@ class Offers:
         for source in (workload.profile, workload.offline):
             profile = source(model, device.type) if source is not None else None
             if profile is not None:
-                limit = min(profile.max_batch, workload.batch_caps.get(model, profile.max_batch))
-                offers.append(
-                    Offer(
-                        device=device,
-                        profile=profile,
-                        table=batch_table(profile, limit),
-                        overhead_us=self.network_us
-                        + profile.preprocess_us
-                        + profile.postprocess_us,
-                        holds=not device.memory_bytes
-                        or profile.memory_bytes <= device.memory_bytes,
-                    )
-                )
+                cap = workload.batch_caps.get(model, profile.max_batch)
+                offers.append(offer_of(device, profile, cap, self.network_us))
         return offers
