@@ -28,6 +28,7 @@ from nexus.scheduler.pooling import (
     named,
 )
 from nexus.scheduler.retention import retained_fleet
+from nexus.scheduler.scaling_search import largest_scale
 from nexus.scheduler.settings import POOL_DEVICES_MIN
 
 SQUEEZE_STEPS = 7
@@ -134,20 +135,20 @@ def squeezed(
     whole = allocate(candidates, devices, rules, previous)
     if whole.complete:
         return whole
-    low, high = FACTOR_MIN, 1.0
-    best = trickle if trickle.complete else None
-    for _ in range(SQUEEZE_STEPS if best is not None else 0):
-        middle = (low + high) / 2
-        attempt = _at(middle, candidates, devices, rules, previous)
-        if attempt.complete:
-            low, best = middle, attempt
-        else:
-            high = middle
-    if best is None or not best.pools:
+    factor, best = FACTOR_MIN, trickle
+    if trickle.complete:
+        factor, best = largest_scale(
+            lambda scale: _if_complete(_at(scale, candidates, devices, rules, previous)),
+            FACTOR_MIN,
+            1.0,
+            trickle,
+            steps=SQUEEZE_STEPS,
+        )
+    if not best.complete or not best.pools:
         fleet = squeeze(_choices(candidates), devices, search=rules.search)
         return Allocation(pools=(), own=fleet.nodes, missing={})
     assert rules.pools is not None
-    pools = _raised(best.pools, devices, best.own, 1 / low, rules.pools)
+    pools = _raised(best.pools, devices, best.own, 1 / factor, rules.pools)
     pooled = {name for pool in pools for name in pool.sessions}
     rest = [candidate for candidate in candidates if candidate.name not in pooled]
     left = _left(devices, [(pool.device, pool.fit) for pool in pools])
@@ -163,6 +164,10 @@ def _at(
     previous: Previous,
 ) -> Allocation:
     return allocate([c.scaled(factor) for c in candidates], devices, rules, previous)
+
+
+def _if_complete(allocation: Allocation) -> Allocation | None:
+    return allocation if allocation.complete else None
 
 
 def _fresh_pools(
@@ -319,15 +324,14 @@ def _raised(
 
 def _filled(fit: PoolFit, factor_max: float, rules: PoolRules) -> PoolFit:
     """The pool with all its rates raised alike as far as its devices go."""
-    best, low, high = fit, 1.0, factor_max
-    for step in range(SQUEEZE_STEPS + 1):
-        middle = (low + high) / 2 if step else factor_max
-        raised = fit_on([d.at_rate(d.rate * middle) for d in fit.demands], fit.size, rules)
-        if raised is not None and raised.needed <= fit.size:
-            low, best = middle, raised
-        else:
-            high = middle
-    return best
+
+    def at(factor: float) -> PoolFit | None:
+        return _fit_within([d.at_rate(d.rate * factor) for d in fit.demands], fit.size, rules)
+
+    whole = at(factor_max)
+    if whole is not None:
+        return whole
+    return largest_scale(at, 1.0, factor_max, fit, steps=SQUEEZE_STEPS)[1]
 
 
 def _pooled(previous: Previous, leads: Mapping[SessionName, SessionName]) -> Pooled:

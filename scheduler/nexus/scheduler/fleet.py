@@ -17,6 +17,7 @@ from nexus.core.names import DeviceType, SessionName
 from nexus.scheduler.demand import Demand
 from nexus.scheduler.node import Node, together
 from nexus.scheduler.packing import pack_device
+from nexus.scheduler.scaling_search import largest_scale
 
 SQUEEZE_STEPS = 7
 """Bisections of the common factor: it is found to within 1 %."""
@@ -159,15 +160,13 @@ def squeeze(choices: Sequence[Choice], devices: Sequence[DeviceSpec], *, search:
         whole = pack_fleet(choices, devices, search=search)
         if whole.complete:
             return whole
-    low, high, best = FACTOR_MIN, 1.0, trickle
-    for _ in range(SQUEEZE_STEPS):
-        middle = (low + high) / 2
-        fleet = pack_fleet([c.scaled(middle) for c in choices], devices, search=search)
-        if fleet.complete:
-            low, best = middle, fleet
-        else:
-            high = middle
-    return Fleet(tuple(_grown(node, 1 / low) for node in best.nodes))
+
+    def complete_at(factor: float) -> Fleet | None:
+        fleet = pack_fleet([c.scaled(factor) for c in choices], devices, search=search)
+        return fleet if fleet.complete else None
+
+    factor, best = largest_scale(complete_at, FACTOR_MIN, 1.0, trickle, steps=SQUEEZE_STEPS)
+    return Fleet(tuple(_grown(node, 1 / factor) for node in best.nodes))
 
 
 def covered(nodes: Iterable[Node]) -> dict[SessionName, float]:
@@ -255,13 +254,9 @@ def _summed(waiting: list[tuple[Demand, int]]) -> list[tuple[Demand, int]]:
 
 def _grown(node: Node, factor_max: float) -> Node:
     """The node with all its rates raised alike as far as it goes, at most by ``factor_max``."""
-    best, low, high = node, 1.0, factor_max
-    for _ in range(GROW_STEPS):
-        middle = (low + high) / 2
-        demands = tuple(demand.at_rate(demand.rate * middle) for demand in node.demands)
-        grown = together(demands, node.device, node.duty_cycle_us)
-        if grown is not None:
-            low, best = middle, grown
-        else:
-            high = middle
-    return best
+
+    def at(factor: float) -> Node | None:
+        demands = tuple(demand.at_rate(demand.rate * factor) for demand in node.demands)
+        return together(demands, node.device, node.duty_cycle_us)
+
+    return largest_scale(at, 1.0, factor_max, node, steps=GROW_STEPS)[1]

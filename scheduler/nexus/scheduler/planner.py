@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from nexus.core.names import (
@@ -113,7 +113,7 @@ def make_plan(
     if missing:
         placed = covered_sessions((*allocation.nodes, *own))
         own = crowd(own, [c.own for c in candidates if c.own and c.name not in placed])
-    nodes = (*(node for pool in allocation.pools for node in pool.nodes()), *own)
+    nodes = replace(allocation, own=tuple(own)).nodes
     placed = covered_sessions(nodes)
     beyond_help = {entry.session for entry in infeasible}
     served = tuple(load for load in loads if load.session.name not in beyond_help)
