@@ -11,6 +11,7 @@ from benchmarks.evaluation.effort import Effort
 from nexus.core.units import US_PER_S, s_from_us
 from nexus.scheduler.scenario import Scenario
 from nexus.simulator.policies import simulate_policy
+from nexus.simulator.rate_search import narrowed
 from nexus.simulator.report import GOOD_FRACTION_MIN, SimulationReport
 from nexus.simulator.simulated_cluster import SimulationSettings
 
@@ -129,16 +130,6 @@ def _search(case: Case, effort: Effort) -> Capacity:
     goodput = sum(run.goodput for run in runs) / len(runs)
     half = run_at(factor / 2, effort.long, effort.seeds[0]).worst
     return Capacity(factor=factor, goodput=goodput, half=half, run=runs[0])
-
-
-def narrowed(
-    holds: Callable[[float], bool], low: float, high: float, ratio: float
-) -> tuple[float, float]:
-    """Bisect on the logarithm until high / low <= ratio; ``low`` is taken to hold, ``high`` not."""
-    while high / low > ratio:
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low, high
 
 
 def from_above(holds: Callable[[float], bool]) -> float:

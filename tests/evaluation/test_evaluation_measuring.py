@@ -17,9 +17,9 @@ from benchmarks.evaluation.measuring import (
     find_capacity,
     from_above,
     lasting,
-    narrowed,
     run_case,
 )
+from nexus.simulator.rate_search import narrowed
 
 BRIEF = replace(QUICK, short=400, long=600)
 

@@ -65,9 +65,9 @@ def search_rate(
         return factor in found
 
     low, high = _bracket(holds_briefly, start, 2.0)
-    low, high = _narrow(holds_briefly, low, high, COARSE)
+    low, high = narrowed(holds_briefly, low, high, COARSE)
     low, high = _bracket(holds, math.sqrt(low * high), COARSE)
-    low, _ = _narrow(holds, low, high, FINE)
+    low, _ = narrowed(holds, low, high, FINE)
     return Found(low, found[low])
 
 
@@ -90,13 +90,11 @@ def _bracket(holds: Callable[[float], bool], start: float, step: float) -> tuple
     )
 
 
-def _narrow(
+def narrowed(
     holds: Callable[[float], bool], low: float, high: float, ratio: float
 ) -> tuple[float, float]:
+    """Bisect on the logarithm until high / low <= ratio; ``low`` is taken to hold, ``high`` not."""
     while high / low > ratio:
         middle = math.sqrt(low * high)
-        if holds(middle):
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if holds(middle) else (low, middle)
     return low, high

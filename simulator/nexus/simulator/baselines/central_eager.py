@@ -8,16 +8,12 @@ and, after the sliding-window early drop, as large a batch as the queue has, up 
 l(b) <= SLO.
 """
 
-from collections import deque
-from collections.abc import Sequence
-
 from nexus.scheduler.scenario import Scenario
 from nexus.simulator.baselines.allotment import even_splits
 from nexus.simulator.baselines.arrangement import Arrangement, ArrangeSettings
-from nexus.simulator.baselines.drop_rules import Queue, early, take
-from nexus.simulator.baselines.idle_devices import IdleDevices
-from nexus.simulator.baselines.item import Item
-from nexus.simulator.baselines.policy import NOTHING, Drop, Effect, Start
+from nexus.simulator.baselines.central_queues import CentralQueues
+from nexus.simulator.baselines.drop_rules import early, take
+from nexus.simulator.baselines.policy import Drop, Effect, Start
 from nexus.simulator.baselines.situation import Situation, situation_of, uniform_devices
 
 
@@ -27,34 +23,13 @@ def arrange(scenario: Scenario, _settings: ArrangeSettings) -> Arrangement:
     return Arrangement(situation=situation, policy=lambda: CentralEager(situation))
 
 
-class CentralEager:
+class CentralEager(CentralQueues):
     """The policy."""
 
     def __init__(self, situation: Situation) -> None:
         """Nothing waits; all devices are idle."""
-        self._tables = [served.table for served in situation.served]
+        super().__init__(situation)
         self._windows = [served.largest_batch(1.0) for served in situation.served]
-        self._queues: list[Queue] = [deque() for _ in situation.served]
-        self._idle = IdleDevices(range(len(situation.devices)))
-
-    def arrived(self, item: Item, now_us: int) -> Sequence[Effect]:
-        """Queue it, and let an idle device take it."""
-        self._queues[item.line].append(item)
-        return self._schedule(now_us) if self._idle else NOTHING
-
-    def finished(self, start: Start, now_us: int) -> Sequence[Effect]:
-        """The device is idle."""
-        self._idle.add(start.device)
-        return self._schedule(now_us)
-
-    def woken(self, now_us: int) -> Sequence[Effect]:
-        """Nothing is ever waited for."""
-        del now_us
-        return NOTHING
-
-    def next_wakeup_us(self) -> int | None:
-        """Never."""
-        return None
 
     def _schedule(self, now_us: int) -> list[Effect]:
         effects: list[Effect] = []

@@ -13,19 +13,15 @@ closes at a worker and nothing is scheduled ahead; its 5 ms safety margin and it
 batches are left out; models are resident everywhere (no paging of weights). All of that favours it.
 """
 
-from collections import deque
-from collections.abc import Sequence
-
 from nexus.scheduler.scenario import Scenario
 from nexus.simulator.baselines.allotment import even_splits
 from nexus.simulator.baselines.arrangement import Arrangement, ArrangeSettings
+from nexus.simulator.baselines.central_queues import CentralQueues
 from nexus.simulator.baselines.drop_rules import Queue, drop_hopeless, take
-from nexus.simulator.baselines.idle_devices import IdleDevices
-from nexus.simulator.baselines.item import Item, Line
-from nexus.simulator.baselines.policy import NOTHING, Drop, Effect, Start
+from nexus.simulator.baselines.item import Line
+from nexus.simulator.baselines.policy import Drop, Effect, Start
 from nexus.simulator.baselines.situation import (
     LatencyTable,
-    Situation,
     situation_of,
     uniform_devices,
 )
@@ -39,33 +35,8 @@ def arrange(scenario: Scenario, _settings: ArrangeSettings) -> Arrangement:
     return Arrangement(situation=situation, policy=lambda: Clockwork(situation))
 
 
-class Clockwork:
+class Clockwork(CentralQueues):
     """The policy."""
-
-    def __init__(self, situation: Situation) -> None:
-        """Nothing waits; all workers are idle."""
-        self._tables = [served.table for served in situation.served]
-        self._queues: list[Queue] = [deque() for _ in situation.served]
-        self._idle = IdleDevices(range(len(situation.devices)))
-
-    def arrived(self, item: Item, now_us: int) -> Sequence[Effect]:
-        """New strategies for its model."""
-        self._queues[item.line].append(item)
-        return self._schedule(now_us) if self._idle else NOTHING
-
-    def finished(self, start: Start, now_us: int) -> Sequence[Effect]:
-        """A worker is free."""
-        self._idle.add(start.device)
-        return self._schedule(now_us)
-
-    def woken(self, now_us: int) -> Sequence[Effect]:
-        """Nothing is ever waited for."""
-        del now_us
-        return NOTHING
-
-    def next_wakeup_us(self) -> int | None:
-        """Never."""
-        return None
 
     def _schedule(self, now_us: int) -> list[Effect]:
         effects: list[Effect] = []

@@ -13,15 +13,14 @@ serves every session (no epoch-scale assignment of models to sub-clusters); SLOs
 split by Nexus' dynamic programming, with its slack: they share their authors and frontend.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from nexus.scheduler.scenario import Scenario
 from nexus.simulator.baselines.analysed_splits import analysed_splits
 from nexus.simulator.baselines.arrangement import Arrangement, ArrangeSettings
-from nexus.simulator.baselines.drop_rules import Queue, early, largest_batch, take
-from nexus.simulator.baselines.idle_devices import IdleDevices
+from nexus.simulator.baselines.central_queues import CentralQueues
+from nexus.simulator.baselines.drop_rules import early, largest_batch, take
 from nexus.simulator.baselines.item import Item, Line
 from nexus.simulator.baselines.policy import NOTHING, Drop, Effect, Start
 from nexus.simulator.baselines.situation import Situation, situation_of, uniform_devices
@@ -41,17 +40,15 @@ def arrange(scenario: Scenario, _settings: ArrangeSettings) -> Arrangement:
     return Arrangement(situation=situation, policy=lambda: Symphony(situation), slack=True)
 
 
-class Symphony:
+class Symphony(CentralQueues):
     """The policy."""
 
     def __init__(self, situation: Situation) -> None:
         """Nothing waits; all devices are idle."""
+        super().__init__(situation)
         staggered = 1.0 + 1.0 / len(situation.devices)
-        self._tables = [served.table for served in situation.served]
         self._windows = [served.largest_batch(staggered) for served in situation.served]
         self._limits = [served.largest_batch(1.0) for served in situation.served]
-        self._queues: list[Queue] = [deque() for _ in situation.served]
-        self._idle = IdleDevices(range(len(situation.devices)))
         self._wakeup_us: int | None = None
 
     def arrived(self, item: Item, now_us: int) -> Sequence[Effect]:
@@ -66,15 +63,6 @@ class Symphony:
                 # One more could still join: the common case, and most of all arrivals.
                 self._wakeup_us = min(self._wakeup_us or opens_us, opens_us)
                 return NOTHING
-        return self._schedule(now_us)
-
-    def finished(self, start: Start, now_us: int) -> Sequence[Effect]:
-        """The device is idle: candidates whose window is open may start."""
-        self._idle.add(start.device)
-        return self._schedule(now_us)
-
-    def woken(self, now_us: int) -> Sequence[Effect]:
-        """A candidate's window opens."""
         return self._schedule(now_us)
 
     def next_wakeup_us(self) -> int | None:
