@@ -35,11 +35,6 @@ class Lane:
         self._free_us = 0
         self._last_us = 0
 
-    @property
-    def is_cut(self) -> bool:
-        """Whether nothing passes now."""
-        return self._held is not None
-
     def send(self, handler: Handler, *arguments: object) -> None:
         """Call ``handler`` at the other end when the message is there."""
         if self.plain:

@@ -1,6 +1,6 @@
 """Run a scenario in virtual time and report what came of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from nexus.core.clock import MonotonicClock
@@ -14,7 +14,7 @@ from nexus.scheduler.stage_rates import stage_rates
 from nexus.simulator.clients import Clients
 from nexus.simulator.faults import Faults
 from nexus.simulator.garbage import collecting_seldom
-from nexus.simulator.ledger import Account
+from nexus.simulator.ledger import Account, Ledger
 from nexus.simulator.report import DeviceUse, SimulationReport
 from nexus.simulator.simulated_cluster import SimulatedCluster, SimulationSettings
 
@@ -77,27 +77,15 @@ class Simulation:
 
     def report(self) -> SimulationReport:
         """What came of it."""
-        cluster, scenario = self.cluster, self.scenario
-        accounts = cluster.ledger.accounts
-        counted_us = self.until_us - cluster.ledger.counted_from_us
-        sessions = {
-            e.session.name: accounts.get(e.session.name, Account()) for e in scenario.sessions
-        }
-        queries = {e.query.name: accounts.get(e.query.name, Account()) for e in scenario.queries}
-        offered = {
-            name: account.offered / s_from_us(counted_us)
-            for name, account in (sessions | queries).items()
-        }
-        return SimulationReport(
-            scenario=scenario.name,
-            policy=scenario.policy,
+        cluster = self.cluster
+        return report_of(
+            self.scenario,
+            cluster.ledger,
+            self.until_us,
+            policy=self.scenario.policy,
             seed=self.settings.seed,
-            simulated_us=counted_us,
-            sessions=sessions,
-            queries=queries,
             batches=self._batches(),
             devices=self._devices(),
-            lower_bound=devices_at_best(scenario, offered),
             plans=len(cluster.plans),
             events=cluster.world.events,
         )
@@ -148,6 +136,41 @@ def simulate(
         simulation.offer()
         simulation.finish()
     return replace(simulation.report(), wall_s=s_from_us(clock.now_us() - started_us))
+
+
+def report_of(
+    scenario: Scenario,
+    ledger: Ledger,
+    until_us: int,
+    *,
+    policy: str,
+    seed: int,
+    batches: Mapping[SessionName, Mapping[int, int]],
+    devices: Sequence[DeviceUse],
+    plans: int,
+    events: int,
+) -> SimulationReport:
+    """What the ledger says of a run whose last request came before ``until_us``."""
+    accounts, counted_us = ledger.accounts, until_us - ledger.counted_from_us
+    sessions = {e.session.name: accounts.get(e.session.name, Account()) for e in scenario.sessions}
+    queries = {e.query.name: accounts.get(e.query.name, Account()) for e in scenario.queries}
+    offered = {
+        name: account.offered / s_from_us(counted_us)
+        for name, account in (sessions | queries).items()
+    }
+    return SimulationReport(
+        scenario=scenario.name,
+        policy=policy,
+        seed=seed,
+        simulated_us=counted_us,
+        sessions=sessions,
+        queries=queries,
+        batches=batches,
+        devices=devices,
+        lower_bound=devices_at_best(scenario, offered),
+        plans=plans,
+        events=events,
+    )
 
 
 def devices_at_best(scenario: Scenario, offered: Mapping[str, float]) -> dict[DeviceType, float]:

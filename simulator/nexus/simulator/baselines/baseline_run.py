@@ -21,10 +21,10 @@ from nexus.simulator.baselines.policy import Drop, Effect, Preempt, Refuse, Star
 from nexus.simulator.baselines.query_walk import QueryShape, QueryWalk, shape_of, stage_ends_us
 from nexus.simulator.baselines.shared_devices import SharedDevice
 from nexus.simulator.clients import Clients
-from nexus.simulator.ledger import Account, Ledger
+from nexus.simulator.ledger import Ledger
 from nexus.simulator.report import DeviceUse, SimulationReport
 from nexus.simulator.simulated_cluster import SimulationSettings
-from nexus.simulator.simulation import devices_at_best
+from nexus.simulator.simulation import report_of
 from nexus.simulator.wakeup import Wakeup
 from nexus.simulator.world import World
 
@@ -232,23 +232,13 @@ class BaselineRun:
 
     def report(self, policy: str) -> SimulationReport:
         """What came of it."""
-        scenario, accounts = self._scenario, self.ledger.accounts
-        from_us, until_us = self.ledger.counted_from_us, scenario.duration_us
-        sessions = {
-            e.session.name: accounts.get(e.session.name, Account()) for e in scenario.sessions
-        }
-        queries = {e.query.name: accounts.get(e.query.name, Account()) for e in scenario.queries}
-        offered = {
-            name: account.offered / s_from_us(until_us - from_us)
-            for name, account in (sessions | queries).items()
-        }
-        return SimulationReport(
-            scenario=scenario.name,
+        from_us, until_us = self.ledger.counted_from_us, self._scenario.duration_us
+        return report_of(
+            self._scenario,
+            self.ledger,
+            until_us,
             policy=policy,
             seed=self._settings.seed,
-            simulated_us=until_us - from_us,
-            sessions=sessions,
-            queries=queries,
             batches=self.batches,
             devices=[
                 DeviceUse(
@@ -258,7 +248,6 @@ class BaselineRun:
                 )
                 for index, type_ in enumerate(self._situation.devices)
             ],
-            lower_bound=devices_at_best(scenario, offered),
             plans=1,
             events=self.world.events,
         )
