@@ -82,10 +82,10 @@ def _candidate(load: SessionLoad, offers: Offers, rules: CandidateRules) -> Cand
     for on_device in offers.of(session.model):
         device = on_device[0].device
         demand, reason = _demand(session, rate, on_device)
-        can_pool = _can_pool(demand, device, rules)
+        poolable = _can_pool(demand, device, rules)
         if not reason:
             own.append((device, demand))
-        if can_pool:
+        if poolable:
             pooled.append((device, demand))
         elif reason:
             reasons.append((device, demand, reason))

@@ -8,7 +8,6 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from nexus.core.cluster import Catalogue
 from nexus.core.device import DeviceSpec
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.names import BackendName, FrontendName
@@ -106,12 +105,6 @@ class SimulatedCluster:
             and wanted <= spots
             and all(frontend.table_seen is table for frontend in self.frontends)
         )
-
-    def redeclare(self, catalogue: Catalogue) -> None:
-        """Change what is declared, as `nexus apply` does."""
-        self.store.declare(catalogue)
-        for frontend in self.frontends:
-            frontend.read_catalogue(catalogue)
 
     # Life and death.
 

@@ -21,7 +21,7 @@ from nexus.simulator.wakeup import EngineWakeup
 
 RECONNECT_MIN_US = 50_000
 RECONNECT_MAX_US = US_PER_S
-"""Pauses between tries to connect, doubling: as in ``nexus.frontend.backend_links``."""
+"""Pauses between tries to connect, doubling: as in ``nexus.frontend.kept_connection``."""
 
 UNSENT = dropped(DropReason.BACKEND_LOST, "there is no connection to the backend")
 

@@ -147,11 +147,6 @@ class SimulatedStore(Process):
             self._network.lane(self.name, frontend.name).send(frontend.read_table, table)
         return True
 
-    def declare(self, catalogue: Catalogue) -> None:
-        """Replace what is declared."""
-        self.catalogue = catalogue
-        self._wake_schedulers()
-
     def _wake_schedulers(self) -> None:
         for scheduler in self._schedulers.values():
             self._network.lane(self.name, scheduler.name).send(scheduler.wake)

@@ -4,20 +4,17 @@ The applications have the shapes of the paper's Table 4: one to five stages. Wha
 published model by model; every stage gets a model of comparable weight from SHEPHERD's table.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 from nexus.core.device import DeviceSpec
 from nexus.core.query import Query, Stage
-from nexus.core.units import US_PER_S, us_from_ms
+from nexus.core.units import us_from_ms
 from nexus.scheduler.plan_scenario import workload_of
 from nexus.scheduler.planner import lower_bound, make_plan
 from nexus.scheduler.scenario import Arrivals, Scenario, ScenarioModel, ScenarioQuery
 from nexus.scheduler.settings import NEXUS
-from nexus.simulator.baselines import ArrangeSettings, simulate_baseline
-from nexus.simulator.experiments.comparison import Case, ExperimentSettings, Row, compare
 from nexus.simulator.experiments.published import LENET_SIX_MS, V100, V100_MS, linear_model
-from nexus.simulator.simulated_cluster import SimulationSettings
 
 DEVICES = 16
 BATCH_MAX = 32
@@ -27,7 +24,6 @@ BOUND = 9.8
 """Devices' worth of load, in full batches back to back: the paper's."""
 PAPER_SHARE = 0.84
 """9.8 / 11.7 devices (section 7.4)."""
-POLICIES = ("nexus-paper",)
 
 MODELS: Mapping[str, tuple[float, float]] = {
     "digits": LENET_SIX_MS,
@@ -114,48 +110,6 @@ def mixed_apps(arrivals: str = "uniform", devices: int | None = DEVICES) -> Scen
         devices=(DeviceSpec(type=V100, count=devices),),
         models=models,
         queries=queries,
-    )
-
-
-def mixed_apps_rows(
-    settings: ExperimentSettings,
-    policies: Sequence[str] = POLICIES,
-    arrivals: Sequence[str] = ("uniform", "poisson"),
-) -> list[Row]:
-    """The highest rates on sixteen devices; ``share`` is to be compared with the paper's 0.84."""
-    cases = [Case(name=kind, scenario=mixed_apps(kind)) for kind in arrivals]
-    return compare("mixed applications", cases, policies, settings, against="nexus-paper")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DevicesRow:
-    """What a plan for given rates needs, and how well it serves them."""
-
-    arrivals: str
-    devices: int
-    bound: float
-    share: float
-    paper_share: float
-    bad_fraction: float
-
-
-def mixed_apps_devices(settings: ExperimentSettings, arrivals: str = "uniform") -> DevicesRow:
-    """Devices that the paper's plan uses for ``BOUND`` devices' worth of load, and its bad rate."""
-    scenario = replace(mixed_apps(arrivals), duration_us=round(settings.seconds * US_PER_S))
-    report = simulate_baseline(
-        scenario,
-        "nexus-paper",
-        SimulationSettings(seed=settings.seed, warmup_us=settings.warmup_us),
-        arrange=ArrangeSettings(all_devices=False),
-    )
-    bound = sum(make_plan(workload_of(scenario), NEXUS).lower_bound.values())
-    return DevicesRow(
-        arrivals=arrivals,
-        devices=len(report.devices),
-        bound=bound,
-        share=bound / len(report.devices),
-        paper_share=PAPER_SHARE,
-        bad_fraction=report.bad_fraction,
     )
 
 

@@ -3,13 +3,10 @@
 The three profiles of the digest's table, on 1, 8 and 32 devices, with Poisson and bursty arrivals.
 """
 
-from collections.abc import Sequence
-
 from nexus.core.device import DeviceSpec
 from nexus.core.session import Session
 from nexus.core.units import US_PER_S, us_from_ms
 from nexus.scheduler.scenario import Arrivals, Scenario, ScenarioSession
-from nexus.simulator.experiments.comparison import Case, ExperimentSettings, Row, compare
 from nexus.simulator.experiments.published import (
     RESNET50_1080TI_MS,
     V100,
@@ -23,10 +20,6 @@ PROFILES = {
     "figure-9": ((1.0, 25.0), 100.0),
 }
 """(alpha, beta) and SLO in ms. The last is the paper's Figure 9 at alpha = 1 ms."""
-
-DEVICE_COUNTS = (1, 8, 32)
-CVS = (1.0, 3.0)
-POLICIES = ("nexus-paper", "central-eager", "symphony", "shepherd", "clockwork")
 
 PAPER = {
     ("resnet50-1080ti", 1, 1.0): (393, 393, 369),
@@ -61,32 +54,3 @@ def single_session(profile: str, devices: int, cv: float = 1.0) -> Scenario:
         sessions=(ScenarioSession(session=session, rate=rate, arrivals=arrivals),),
         duration_us=60 * US_PER_S,
     )
-
-
-def single_session_rows(
-    settings: ExperimentSettings,
-    policies: Sequence[str] = POLICIES,
-    device_counts: Sequence[int] = DEVICE_COUNTS,
-    cvs: Sequence[float] = CVS,
-) -> list[Row]:
-    """Every profile at every N and CV; ratios to the paper's Nexus.
-
-    ``share`` is of full batches back to back at any SLO; the hard limit at the session's SLO,
-    N * max{b / l(b) : l(b) <= SLO}, is the scenario's own rate.
-    """
-    cases = [
-        Case(
-            name=f"{profile} N={devices} CV={cv:g}",
-            scenario=single_session(profile, devices, cv),
-            paper=_paper(profile, devices, cv),
-        )
-        for profile in PROFILES
-        for devices in device_counts
-        for cv in cvs
-    ]
-    return compare("single session", cases, policies, settings, against="nexus-paper")
-
-
-def _paper(profile: str, devices: int, cv: float) -> dict[str, float]:
-    figures = PAPER.get((profile, devices, cv), ())
-    return dict(zip(("nexus-paper", "central-eager", "symphony"), figures, strict=False))
