@@ -1,0 +1,1 @@
+"""GRNN: recurrent layers served faster than the libraries serve them (README.md)."""
