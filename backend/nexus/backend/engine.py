@@ -13,7 +13,7 @@ groups of sessions happens once a batch, and when the plan changes.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from nexus.backend import duty_cycle
 from nexus.backend.batches import batch_of
@@ -49,6 +49,7 @@ from nexus.backend.refusal import DRAINING, not_hosted, refusal, too_many_items
 from nexus.backend.waiting_dispatches import WaitingDispatches
 from nexus.core.cluster import MeasuredLatency
 from nexus.core.names import ModelName, SessionName
+from nexus.core.record import record
 from nexus.core.request import Dispatch, DropReason, Outcome, dropped
 
 REPLY_US = 2_000
@@ -70,7 +71,8 @@ class EngineStatus:
     measured: tuple[MeasuredLatency, ...]
 
 
-class _Running(NamedTuple):
+@record
+class _Running:
     batch: Batch
     estimator: LatencyEstimator
     started_us: int

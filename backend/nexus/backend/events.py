@@ -1,27 +1,30 @@
 """What the backend engine is told, and what it answers with.
 
-Those of which there is one a dispatch are named tuples, which cost half of a frozen dataclass.
+Those of which there is one a dispatch are records (``nexus.core.record``).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.core.names import ModelName, SessionName
 from nexus.core.plan import BackendPlan, Placement
 from nexus.core.profile import Profile
+from nexus.core.record import record
 from nexus.core.request import Dispatch, Outcome
 
 
-class Arrived(NamedTuple):
+@record
+class Arrived:
     """A frontend sent a dispatch; its deadline is on this process's clock, its key in use once."""
 
     key: DispatchKey
     dispatch: Dispatch
 
 
-class Prepared(NamedTuple):
+@record
+class Prepared:
     """The pool has preprocessed the dispatch: it may go to the device."""
 
     key: DispatchKey
@@ -136,7 +139,8 @@ class Batch:
     shares: Mapping[SessionName, int] = field(default_factory=dict)
 
 
-class Prepare(NamedTuple):
+@record
+class Prepare:
     """Preprocess the dispatch in the pool, then tell Prepared or PrepareFailed."""
 
     key: DispatchKey
@@ -149,7 +153,8 @@ class Execute:
     batch: Batch
 
 
-class Reject(NamedTuple):
+@record
+class Reject:
     """Answer the dispatch with this failure, and forget it."""
 
     key: DispatchKey

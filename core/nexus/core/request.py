@@ -7,11 +7,11 @@ travel together, with the frame once). Every request ends in exactly one Outcome
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 from nexus.core.errors import StatusCode
 from nexus.core.finding import Finding, Region
 from nexus.core.names import ModelName, SessionName
+from nexus.core.record import record
 from nexus.core.tensor import Tensor
 
 
@@ -65,14 +65,13 @@ _STATUS = {
 }
 
 
-class Dispatch(NamedTuple):
+@record
+class Dispatch:
     """One or more items of one session on their way to a backend; metadata only, no payload.
 
     ``id`` is unique within the sending frontend. ``deadline_us`` is absolute on the clock of the
     process that holds the object: the wire carries the time left (ADR 0005). ``regions`` are the
     crops to take from the frame, one an item, in order; empty means the payload as it is.
-
-    A named tuple: one is made for every request, and a frozen dataclass takes four times as long.
     """
 
     id: int

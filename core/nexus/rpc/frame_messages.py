@@ -33,7 +33,9 @@ class Infer:
 
     def received(self, now_us: int) -> Dispatch:
         """The dispatch with its deadline on the clock that shows ``now_us``."""
-        return self.dispatch._replace(deadline_us=now_us + self.budget_us)
+        sent = self.dispatch
+        deadline_us = now_us + self.budget_us
+        return Dispatch(sent.id, sent.session, deadline_us, sent.items, sent.regions)
 
 
 def infer_at(dispatch: Dispatch, tensors: tuple[Tensor, ...], now_us: int) -> Infer:

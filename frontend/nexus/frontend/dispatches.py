@@ -1,10 +1,9 @@
 """The dispatches under way: timed, accounted for and closed, each exactly once."""
 
-import heapq
-
 from nexus.core.names import BackendName
 from nexus.core.request import DropReason, Outcome
 from nexus.frontend.in_flight import SentDispatch
+from nexus.frontend.timeouts import Timeouts
 
 # The backend could not be in time although admission thought so.
 _MISSED = (DropReason.DEADLINE, DropReason.LATE, DropReason.OVERLOADED, DropReason.QUEUE_FULL)
@@ -16,19 +15,16 @@ class OpenDispatches:
     def __init__(self) -> None:
         """Begin with none."""
         self._open: dict[int, SentDispatch] = {}
-        self._timeouts: list[tuple[int, int]] = []
-        self._look_us = 0
+        self._timeouts = Timeouts(self._open)
 
     def open(self, sent: SentDispatch, timeout_us: int) -> None:
         """Wait for its reply until ``timeout_us``."""
         dispatch_id = sent.dispatch.id
         if not self._open:
             self._timeouts.clear()
-        if not self._timeouts or timeout_us < self._look_us:
-            self._look_us = timeout_us
         self._open[dispatch_id] = sent
-        sent.request.dispatches.append(dispatch_id)
-        heapq.heappush(self._timeouts, (timeout_us, dispatch_id))
+        self._timeouts.note(timeout_us, dispatch_id)
+        sent.parcel.request.dispatches.append(dispatch_id)
 
     def get(self, dispatch_id: int) -> SentDispatch | None:
         """The open dispatch of that id; None when it was closed before."""
@@ -62,18 +58,14 @@ class OpenDispatches:
         Most are closed long before their time. They are not looked for at every event, so this may
         be the time of one that is closed by now; it is never later than the next.
         """
-        return self._look_us if self._open else None
+        return self._timeouts.look_us if self._open else None
 
     def pop_overdue(self, now_us: int) -> tuple[SentDispatch, Outcome] | None:
         """The next dispatch to be given up at ``now_us``, and its outcome; it is still open."""
-        while self._timeouts and self._timeouts[0][1] not in self._open:
-            heapq.heappop(self._timeouts)
-        if not self._timeouts:
+        dispatch_id = self._timeouts.pop_overdue(now_us)
+        if dispatch_id is None:
             return None
-        self._look_us = self._timeouts[0][0]
-        if self._look_us > now_us:
-            return None
-        sent = self._open[heapq.heappop(self._timeouts)[1]]
+        sent = self._open[dispatch_id]
         outcome = Outcome(
             reason=DropReason.DEADLINE,
             message=f"backend {sent.backend!r} did not answer in time",

@@ -116,10 +116,10 @@ class FrontendEngine:
     def next_wakeup_us(self) -> int | None:
         """When the next dispatch or ask would be given up."""
         dispatch_us = self._dispatches.next_timeout_us()
-        if not self._asks:
-            return dispatch_us
         ask_us = self._asks.next_timeout_us()
-        return ask_us if dispatch_us is None else min(dispatch_us, ask_us)
+        if ask_us is None or dispatch_us is None:
+            return dispatch_us if ask_us is None else ask_us
+        return min(dispatch_us, ask_us)
 
     @property
     def in_flight(self) -> int:
@@ -361,13 +361,11 @@ class FrontendEngine:
 
     def _repeat_elsewhere(self, sent: SentDispatch, outcome: Outcome, now_us: int) -> None:
         """Dispatch again to another backend (inference is idempotent), or end with ``outcome``."""
-        dispatch = sent.dispatch
-        if sent.tries >= RETRIES_MAX or dispatch.deadline_us <= now_us:
+        tries = sent.parcel.tries + 1
+        if tries > RETRIES_MAX or sent.parcel.deadline_us <= now_us:
             self._ended(sent, outcome, now_us)
             return
-        call = Call(sent.stage, sent.first_item, dispatch.items, dispatch.regions)
-        tries = sent.tries + 1
-        parcel = Parcel(sent.request, sent.dispatcher, call, dispatch.deadline_us, tries)
+        parcel = replace(sent.parcel, tries=tries)
         # The backend just tried would say the same again; one that was lost is known to be.
         avoid = sent.backend if sent.backend in self._view.reachable else ""
         unplaced = self._placer.place(parcel, now_us, avoid)
@@ -386,19 +384,19 @@ class FrontendEngine:
 
     def _ended(self, sent: SentDispatch, outcome: Outcome, now_us: int) -> None:
         """A dispatch is over: go on with its request, or answer it."""
+        request, call = sent.parcel.request, sent.parcel.call
         served_as = sent.dispatch.session
-        if served_as != sent.dispatcher.session and outcome.ok:
+        if served_as != sent.parcel.dispatcher.session and outcome.ok:
             outcome = replace(outcome, served_by=variant_of(served_as))
-        request, items = sent.request, sent.dispatch.items
         if (
             isinstance(request, SessionRequest)
-            and items == request.unanswered
+            and call.items == request.unanswered
             and request.outcomes is None
         ):
             # Nearly always: it was the only part, and nothing else is under way.
             self._end(request, _unless_late(outcome, request, now_us))
             return
-        self._part_ended(request, EndedPart(sent.stage, sent.first_item, items, outcome), now_us)
+        self._part_ended(request, EndedPart(call.stage, call.first, call.items, outcome), now_us)
 
     def _part_ended(self, request: Request, part: EndedPart, now_us: int) -> None:
         stage, first, items, outcome = part
@@ -445,7 +443,7 @@ class FrontendEngine:
             sent = self._dispatches.get(dispatch_id)
             if sent is not None:
                 self._cancel(sent)
-        for ask_id in request.asks or ():
+        for ask_id in request.asks:
             self._asks.close(ask_id)
 
     def _cancelled(self, event: events.Cancelled, _now_us: int) -> None:
@@ -459,7 +457,7 @@ def _draining() -> Outcome:
 
 
 def _unless_late(outcome: Outcome, request: Request, now_us: int) -> Outcome:
-    if outcome.ok and now_us > request.deadline_us:
+    if now_us > request.deadline_us and outcome.ok:
         late_us = now_us - request.deadline_us
         return dropped(DropReason.LATE, f"answered {late_us / 1000:.1f} ms after its deadline")
     return outcome

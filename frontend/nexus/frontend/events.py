@@ -1,19 +1,21 @@
 """What happens to the frontend engine (events) and what it asks for (effects).
 
-Those of every single request are named tuples: they cost a third of a frozen dataclass to make.
+Those of every single request are records (``nexus.core.record``): there are many of them.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from nexus.core.answer import StageResult
 from nexus.core.cluster import Catalogue
 from nexus.core.names import BackendName, FrontendName, QueryName, SessionName
+from nexus.core.record import record
 from nexus.core.request import Dispatch, Outcome
 from nexus.core.routing import RoutingTable
 
 
-class Submit(NamedTuple):
+@record
+class Submit:
     """A request of one session arrived. ``deadline_us`` is absolute; ``items`` its batch size."""
 
     request_id: int
@@ -31,14 +33,16 @@ class SubmitQuery:
     deadline_us: int
 
 
-class Replied(NamedTuple):
+@record
+class Replied:
     """A backend answered a dispatch, or said why it did not execute it."""
 
     dispatch_id: int
     outcome: Outcome
 
 
-class RepliedTogether(NamedTuple):
+@record
+class RepliedTogether:
     """A backend answered several dispatches at once: those of one batch from this frontend."""
 
     dispatch_ids: tuple[int, ...]
@@ -53,7 +57,8 @@ class PeersChanged:
     peers: tuple[FrontendName, ...]
 
 
-class Asked(NamedTuple):
+@record
+class Asked:
     """A peer asks this frontend, the owner of the session's pool, where ``items`` should go.
 
     ``ask_id`` is unique within the asking peer; ``deadline_us`` on this process's clock.
@@ -66,7 +71,8 @@ class Asked(NamedTuple):
     deadline_us: int
 
 
-class AskAnswered(NamedTuple):
+@record
+class AskAnswered:
     """The owner answered: send to ``backend``, or (``refusal``) do not send at all."""
 
     ask_id: int
@@ -155,7 +161,8 @@ Event: TypeAlias = (
 )
 
 
-class Send(NamedTuple):
+@record
+class Send:
     """Send a dispatch with its request's payload.
 
     For a query that is the frame as it is (``whole_payload``); for a request of one session the
@@ -178,7 +185,8 @@ class CancelSent:
     dispatch_id: int
 
 
-class Ask(NamedTuple):
+@record
+class Ask:
     """Ask the owner of the session's pool (a peer) where to send; AskAnswered will come, or not."""
 
     peer: FrontendName
@@ -188,7 +196,8 @@ class Ask(NamedTuple):
     deadline_us: int
 
 
-class AnswerAsk(NamedTuple):
+@record
+class AnswerAsk:
     """Answer a peer's ask: ``backend``, or the refusal."""
 
     peer: FrontendName
@@ -208,7 +217,8 @@ class Watch:
     on: bool = True
 
 
-class Answer(NamedTuple):
+@record
+class Answer:
     """The one end of a request. ``stages`` is for queries: every stage that was reached."""
 
     request_id: int

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from nexus.core.names import BackendName, StageName
+from nexus.core.record import record
 from nexus.core.request import Dispatch, Outcome
 from nexus.frontend.query_run import Call, QueryRun
 from nexus.frontend.session_dispatcher import SessionDispatcher, Share
@@ -27,7 +28,7 @@ class SessionRequest:
         self.deadline_us = deadline_us
         self.unanswered = items
         self.dispatches: list[int] = []
-        self.asks: list[int] | None = None
+        self.asks: tuple[int, ...] = ()
         self.outcomes: dict[int, Outcome] | None = None
 
 
@@ -41,46 +42,14 @@ class QueryRequest:
     budgets_us: Mapping[StageName, int]
     deadlines_us: dict[StageName, int]
     dispatches: list[int] = field(default_factory=list)
-    asks: list[int] | None = None
+    asks: tuple[int, ...] = ()
 
 
 Request: TypeAlias = SessionRequest | QueryRequest
 
 
-@dataclass(slots=True)
-class SentDispatch:
-    """A dispatch that waits for its reply.
-
-    ``share`` is what it took of a local route; None: it went to a member of the session's pool.
-    ``promised`` says that the plan itself promised to be in time, so a miss teaches admission;
-    ``tries`` counts the backends that had it before.
-    """
-
-    dispatch: Dispatch
-    request: Request
-    stage: StageName
-    first_item: int
-    backend: BackendName
-    dispatcher: SessionDispatcher
-    share: Share | None
-    sent_us: int
-    promised: bool
-    tries: int
-
-    def answered(self, share: Share, now_us: int) -> None:
-        """A local route executed it: it is no longer under way, and the route is learnt from."""
-        items = self.dispatch.items
-        self.dispatcher.in_flight -= items
-        share.load.answered(share.route, items, now_us)
-
-    def released(self) -> None:
-        """It is no longer under way, and teaches nothing."""
-        self.dispatcher.in_flight -= self.dispatch.items
-        if self.share is not None:
-            self.share.load.released(self.dispatch.items)
-
-
-class Parcel(NamedTuple):
+@record
+class Parcel:
     """Items of one request that must go somewhere; ``tries`` counts the backends that had them."""
 
     request: Request
@@ -88,6 +57,34 @@ class Parcel(NamedTuple):
     call: Call
     deadline_us: int
     tries: int = 0
+
+
+@record
+class SentDispatch:
+    """A dispatch that waits for its reply, and what it carries: all items of ``parcel``.
+
+    ``share`` is what it took of a local route; None: it went to a member of the session's pool.
+    ``promised`` says that the plan itself promised to be in time, so a miss teaches admission.
+    """
+
+    dispatch: Dispatch
+    parcel: Parcel
+    backend: BackendName
+    share: Share | None
+    sent_us: int
+    promised: bool
+
+    def answered(self, share: Share, now_us: int) -> None:
+        """A local route executed it: it is no longer under way, and the route is learnt from."""
+        items = self.dispatch.items
+        self.parcel.dispatcher.in_flight -= items
+        share.load.answered(share.route, items, now_us)
+
+    def released(self) -> None:
+        """It is no longer under way, and teaches nothing."""
+        self.parcel.dispatcher.in_flight -= self.dispatch.items
+        if self.share is not None:
+            self.share.load.released(self.dispatch.items)
 
 
 class EndedPart(NamedTuple):

@@ -5,6 +5,7 @@ dispatches and asks, are counted as open, and the effects are written down.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from nexus.core.names import BackendName
 from nexus.core.request import Dispatch, DropReason, dropped
@@ -58,13 +59,13 @@ class Placer:
         if not avoid:
             turn = parcel.dispatcher.take_turn(call.items, left_us, now_us)
             if turn is not None:
-                self._send(parcel, call, turn.route, turn, now_us)
+                self._send(parcel, turn.route, turn, now_us)
                 return None
         shares, refusal = parcel.dispatcher.place(call.items, left_us, now_us, avoid)
         placed = 0
         for share in shares:
-            part = call if share.items == call.items else _part(call, placed, share.items)
-            self._send(parcel, part, share.route, share, now_us)
+            part = _part(parcel, placed, share.items)
+            self._send(part, share.route, share, now_us)
             placed += share.items
         if refusal is None:
             return None
@@ -87,7 +88,7 @@ class Placer:
         pool = parcel.dispatcher.pool
         assert pool is not None
         parcel.dispatcher.in_flight += parcel.call.items
-        self._send(parcel, parcel.call, pool.members[backend], None, now_us)
+        self._send(parcel, pool.members[backend], None, now_us)
 
     def _place_in_pool(self, parcel: Parcel, now_us: int, avoid: BackendName) -> EndedPart | None:
         dispatcher, call = parcel.dispatcher, parcel.call
@@ -98,15 +99,11 @@ class Placer:
         if call.items == 1:
             return self._ask(parcel, peer, now_us) if peer else self.decide(parcel, now_us, avoid)
         most = dispatcher.limits.items(pool.owner.target(dispatcher.served_as))
-        for part in _parts(call, most):
-            of_part = parcel if part is call else parcel._replace(call=part)
-            if peer:
-                refused = self._ask(of_part, peer, now_us)
-            else:
-                refused = self.decide(of_part, now_us, avoid)
+        for part in _parts(parcel, most):
+            refused = self._ask(part, peer, now_us) if peer else self.decide(part, now_us, avoid)
             if refused is not None:
-                left = call.first + call.items - part.first
-                return EndedPart(call.stage, part.first, left, refused.outcome)
+                left = call.first + call.items - refused.first
+                return EndedPart(call.stage, refused.first, left, refused.outcome)
         return None
 
     def _ask(self, parcel: Parcel, peer: str, now_us: int) -> EndedPart | None:
@@ -122,27 +119,19 @@ class Placer:
         return None
 
     def _send(
-        self,
-        parcel: Parcel,
-        call: Call,
-        target: Route | PoolMember,
-        share: Share | None,
-        now_us: int,
+        self, parcel: Parcel, target: Route | PoolMember, share: Share | None, now_us: int
     ) -> None:
         self._last_id += 1
-        request, dispatcher, _, deadline_us, tries = parcel
-        stage, first, items, regions = call
-        backend = target.backend
-        dispatch = Dispatch(self._last_id, dispatcher.served_as, deadline_us, items, regions)
+        request, call, deadline_us = parcel.request, parcel.call, parcel.deadline_us
+        backend, served_as = target.backend, parcel.dispatcher.served_as
+        dispatch = Dispatch(self._last_id, served_as, deadline_us, call.items, call.regions)
         promised = share is not None and was_promised(share.route, deadline_us - now_us)
-        sent = SentDispatch(
-            dispatch, request, stage, first, backend, dispatcher, share, now_us, promised, tries
-        )
+        sent = SentDispatch(dispatch, parcel, backend, share, now_us, promised)
         whole = isinstance(request, QueryRequest)
         timeout_us = _query_timeout_us(request, deadline_us) if whole else deadline_us + GRACE_US
         self._dispatches.open(sent, timeout_us)
         self._effects.append(
-            events.Send(backend, target.address, request.id, dispatch, first, whole)
+            events.Send(backend, target.address, request.id, dispatch, call.first, whole)
         )
 
 
@@ -151,21 +140,21 @@ def _query_timeout_us(request: Request, deadline_us: int) -> int:
     return min(deadline_us + GRACE_US, request.deadline_us - ANSWER_RESERVE_US // 2)
 
 
-def _parts(call: Call, most: int) -> Iterator[Call]:
-    """The call in parts of at most ``most`` items."""
-    if call.items <= most:
-        yield call
-        return
-    for start in range(0, call.items, most):
-        yield _part(call, start, min(most, call.items - start))
+def _parts(parcel: Parcel, most: int) -> Iterator[Parcel]:
+    """The parcel in parts of at most ``most`` items."""
+    items = parcel.call.items
+    for start in range(0, items, most):
+        yield _part(parcel, start, min(most, items - start))
 
 
-def _part(call: Call, start: int, items: int) -> Call:
-    return Call(call.stage, call.first + start, items, call.regions[start : start + items])
+def _part(parcel: Parcel, start: int, items: int) -> Parcel:
+    """``items`` items of a parcel, from ``start`` on."""
+    call = parcel.call
+    if items == call.items:
+        return parcel
+    regions = call.regions[start : start + items]
+    return replace(parcel, call=Call(call.stage, call.first + start, items, regions))
 
 
 def _rest(parcel: Parcel, refused: EndedPart) -> Parcel:
-    call = parcel.call
-    if refused.items == call.items:
-        return parcel
-    return parcel._replace(call=_part(call, refused.first - call.first, refused.items))
+    return _part(parcel, refused.first - parcel.call.first, refused.items)

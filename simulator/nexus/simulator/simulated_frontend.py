@@ -1,13 +1,14 @@
 """A frontend in virtual time: the real engine over simulated links."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.events import Cancelled as BackendCancelled
 from nexus.backend.events import Watched
 from nexus.core.cluster import Catalogue, FrontendReport
 from nexus.core.names import BackendName, FrontendName, QueryName, SessionName
-from nexus.core.request import Dispatch, DropReason, Outcome, dropped
+from nexus.core.request import DropReason, Outcome, dropped
 from nexus.core.routing import RoutingTable, backends_of
 from nexus.core.units import US_PER_S
 from nexus.frontend import events
@@ -69,7 +70,16 @@ class SimulatedFrontend(Process):
         self._routed_names: set[BackendName] = set()
         self._routed_by = (self.table_seen, self.table_seen)
         self._catalogue = Catalogue()
+        self._perform: dict[type, Callable[[Any], None]] = {
+            events.Answer: self._answer,
+            events.Send: self._send,
+            events.Ask: self._ask,
+            events.AnswerAsk: self._answer_ask,
+            events.Watch: self._tell_backend,
+            events.CancelSent: self._tell_backend,
+        }
         self._submit = self.engine.submit
+        self._handle = self.engine.handle
         self._answered = ledger.answered
         self._next_wakeup_us = self.engine.next_wakeup_us
         self._wakeup = EngineWakeup(around.world, self._next_wakeup_us, self._tick)
@@ -88,7 +98,7 @@ class SimulatedFrontend(Process):
             self.wait(self.submit, request_id, session, deadline_us)
             return
         now_us = self.world.now_us
-        self._do(self._submit(request_id, session, deadline_us, 1, now_us), now_us)
+        self._do(self._submit(request_id, session, deadline_us, 1, now_us))
 
     def submit_query(self, request_id: int, query: QueryName, deadline_us: int) -> None:
         """A client asks for a query on one frame."""
@@ -106,18 +116,12 @@ class SimulatedFrontend(Process):
         if not self.running:
             self.wait(self.handle, event)
             return
-        now_us = self.world.now_us
-        self._do(self.engine.handle(event, now_us), now_us)
+        self._do(self._handle(event, self.world.now_us))
 
-    def _do(self, effects: tuple[events.Effect, ...], now_us: int) -> None:
+    def _do(self, effects: tuple[events.Effect, ...]) -> None:
         """Do what the engine says, and see when it wants to be woken."""
         for effect in effects:
-            if isinstance(effect, events.Answer):
-                self._answered(self.name, effect.request_id, effect.outcome, now_us)
-            elif isinstance(effect, events.Send):
-                self._send(effect.backend, effect.dispatch)
-            else:
-                self._perform(effect)
+            self._perform[type(effect)](effect)
         wakeup_us = self._next_wakeup_us()
         if wakeup_us is not None and wakeup_us < self._wakeup.pending_us:
             self._wakeup.arm(wakeup_us)
@@ -125,25 +129,25 @@ class SimulatedFrontend(Process):
     def _tick(self) -> None:
         self.handle(events.Tick())
 
-    def _send(self, backend: BackendName, dispatch: Dispatch) -> None:
-        connection = self.connections.get(backend)
+    def _answer(self, effect: events.Answer) -> None:
+        self._answered(self.name, effect.request_id, effect.outcome, self.world.now_us)
+
+    def _send(self, effect: events.Send) -> None:
+        dispatch = effect.dispatch
+        connection = self.connections.get(effect.backend)
         if connection is not None:
             connection.infer(dispatch, self._payload_bytes.get(dispatch.session, 0))
         else:
             self.world.soon(self.handle, events.Replied(dispatch.id, UNSENT))
 
-    def _perform(self, effect: events.Effect) -> None:
-        match effect:
-            case events.Ask():
-                asked = events.Asked(
-                    self.name, effect.ask_id, effect.session, effect.items, effect.deadline_us
-                )
-                self._tell_peer(effect.peer, asked)
-            case events.AnswerAsk():
-                answer = events.AskAnswered(effect.ask_id, effect.backend, effect.refusal)
-                self._tell_peer(effect.peer, answer)
-            case events.Watch() | events.CancelSent():
-                self._tell_backend(effect)
+    def _ask(self, effect: events.Ask) -> None:
+        ask_id, session, items = effect.ask_id, effect.session, effect.items
+        asked = events.Asked(self.name, ask_id, session, items, effect.deadline_us)
+        self._tell_peer(effect.peer, asked)
+
+    def _answer_ask(self, effect: events.AnswerAsk) -> None:
+        answer = events.AskAnswered(effect.ask_id, effect.backend, effect.refusal)
+        self._tell_peer(effect.peer, answer)
 
     def _tell_peer(self, peer: FrontendName, event: events.Event) -> None:
         """What cannot be sent is lost: asks are repeated by nobody, and time out."""
