@@ -6,19 +6,20 @@ order of their deadlines, and moving a few thousand pointers costs less than a m
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.core.names import SessionName
+from nexus.core.record import record
 
 QUEUE_ITEMS_MAX = 4_096
 """Items one session may have waiting, those being prepared included; more are QUEUE_FULL."""
 
 
-class Queued(NamedTuple):
+@record
+class Queued:
     """A waiting dispatch. ``due_us`` is when its batch must have left the device at the latest.
 
-    The field order is the queue's order; ``sequence`` (order of arrival) breaks ties.
+    That is the queue's order; ``sequence`` (order of arrival) breaks ties.
     """
 
     due_us: int
@@ -26,6 +27,10 @@ class Queued(NamedTuple):
     key: DispatchKey
     items: int
     session: SessionName = ""
+
+    def __lt__(self, other: "Queued") -> bool:
+        """Whether it is more urgent."""
+        return (self.due_us, self.sequence) < (other.due_us, other.sequence)
 
 
 class DispatchQueue:
@@ -51,7 +56,8 @@ class DispatchQueue:
         """Add a dispatch."""
         waiting = self.waiting
         self.items += queued.items
-        if waiting and queued < waiting[-1]:
+        # Most come behind all others: comparing their times is enough.
+        if waiting and queued.due_us <= waiting[-1].due_us and queued < waiting[-1]:
             insort(waiting, queued)
             self._prefix = None
             return

@@ -10,12 +10,12 @@ from nexus.frontend.timeouts import Timeouts
 
 
 class OpenAsks:
-    """Every ask without an answer, by id."""
+    """Every ask without an answer, by id; ``timeouts`` says when each is given up."""
 
     def __init__(self) -> None:
         """Begin with none."""
         self._open: dict[int, tuple[FrontendName, Parcel]] = {}
-        self._timeouts = Timeouts(self._open)
+        self.timeouts = Timeouts(self._open)
         self._last_id = 0
 
     @property
@@ -25,8 +25,6 @@ class OpenAsks:
 
     def open(self, peer: FrontendName, parcel: Parcel, now_us: int) -> int:
         """Wait for the peer's answer; the id is unique within this frontend."""
-        if not self._open:
-            self._timeouts.clear()
         self._last_id = ask_id = self._last_id + 1
         self._open[ask_id] = (peer, parcel)
         request = parcel.request
@@ -34,7 +32,7 @@ class OpenAsks:
         parcel.dispatcher.in_flight += parcel.call.items
         left_us = parcel.deadline_us - now_us
         wait_us = min(ASK_US_MAX, int(ASK_SHARE_OF_TIME * max(0, left_us)))
-        self._timeouts.note(now_us + wait_us, ask_id)
+        self.timeouts.note(now_us + wait_us, ask_id)
         return ask_id
 
     def close(self, ask_id: int) -> Parcel | None:
@@ -42,6 +40,8 @@ class OpenAsks:
         entry = self._open.pop(ask_id, None)
         if entry is None:
             return None
+        if not self._open:
+            self.timeouts.clear()
         _, parcel = entry
         parcel.dispatcher.in_flight -= parcel.call.items
         return parcel
@@ -50,11 +50,7 @@ class OpenAsks:
         """Those that wait for a frontend which is not among ``peers``."""
         return [ask_id for ask_id, (peer, _) in self._open.items() if peer not in peers]
 
-    def next_timeout_us(self) -> int | None:
-        """When to look for asks to be given up, as of dispatches; None when none is open."""
-        return self._timeouts.look_us if self._open else None
-
     def pop_overdue(self, now_us: int) -> Parcel | None:
         """What the next ask to be given up at ``now_us`` was about; the ask is closed."""
-        ask_id = self._timeouts.pop_overdue(now_us)
+        ask_id = self.timeouts.pop_overdue(now_us)
         return None if ask_id is None else self.close(ask_id)

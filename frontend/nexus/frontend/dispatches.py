@@ -10,20 +10,18 @@ _MISSED = (DropReason.DEADLINE, DropReason.LATE, DropReason.OVERLOADED, DropReas
 
 
 class OpenDispatches:
-    """Every dispatch that waits for its reply, with the time at which it is given up."""
+    """Every dispatch that waits for its reply; ``timeouts`` says when each is given up."""
 
     def __init__(self) -> None:
         """Begin with none."""
         self._open: dict[int, SentDispatch] = {}
-        self._timeouts = Timeouts(self._open)
+        self.timeouts = Timeouts(self._open)
 
     def open(self, sent: SentDispatch, timeout_us: int) -> None:
         """Wait for its reply until ``timeout_us``."""
         dispatch_id = sent.dispatch.id
-        if not self._open:
-            self._timeouts.clear()
         self._open[dispatch_id] = sent
-        self._timeouts.note(timeout_us, dispatch_id)
+        self.timeouts.note(timeout_us, dispatch_id)
         sent.parcel.request.dispatches.append(dispatch_id)
 
     def get(self, dispatch_id: int) -> SentDispatch | None:
@@ -39,6 +37,8 @@ class OpenDispatches:
         sent = self._open.pop(dispatch_id, None)
         if sent is None:
             return None
+        if not self._open:
+            self.timeouts.clear()
         if sent.promised:
             _learn(sent, outcome, now_us)
         if sent.share is None or outcome.reason is not None:
@@ -50,19 +50,13 @@ class OpenDispatches:
     def close(self, sent: SentDispatch) -> None:
         """Nobody waits for it any more."""
         del self._open[sent.dispatch.id]
+        if not self._open:
+            self.timeouts.clear()
         sent.released()
-
-    def next_timeout_us(self) -> int | None:
-        """When to look for dispatches to be given up; None when none is open.
-
-        Most are closed long before their time. They are not looked for at every event, so this may
-        be the time of one that is closed by now; it is never later than the next.
-        """
-        return self._timeouts.look_us if self._open else None
 
     def pop_overdue(self, now_us: int) -> tuple[SentDispatch, Outcome] | None:
         """The next dispatch to be given up at ``now_us``, and its outcome; it is still open."""
-        dispatch_id = self._timeouts.pop_overdue(now_us)
+        dispatch_id = self.timeouts.pop_overdue(now_us)
         if dispatch_id is None:
             return None
         sent = self._open[dispatch_id]

@@ -28,6 +28,6 @@ def take_started(event: BatchStarted, view: ClusterView, now_us: int) -> None:
 
 
 def _owner(view: ClusterView, session: SessionName) -> PoolOwner | None:
-    dispatcher = view.dispatcher(declared_session(session))
+    dispatcher = view.dispatcher(session) or view.dispatcher(declared_session(session))
     pool = dispatcher.pool if dispatcher is not None else None
     return pool.owner if pool is not None and pool.owner.serves(session) else None

@@ -4,7 +4,7 @@ import heapq
 import sys
 from collections.abc import Container
 
-_NEVER_US = sys.maxsize
+NEVER_US = sys.maxsize
 
 
 class Timeouts:
@@ -18,7 +18,7 @@ class Timeouts:
 
     def __init__(self, open_ids: Container[int]) -> None:
         """``open_ids`` are those that still matter, always."""
-        self.look_us = _NEVER_US
+        self.look_us = NEVER_US
         """When to look for those that are over: never later than the first, maybe earlier."""
         self._open = open_ids
         self._noted: list[tuple[int, int]] = []
@@ -33,7 +33,7 @@ class Timeouts:
         """Nothing is open."""
         self._noted.clear()
         self._ordered.clear()
-        self.look_us = _NEVER_US
+        self.look_us = NEVER_US
 
     def pop_overdue(self, now_us: int) -> int | None:
         """The next to be given up at ``now_us``; None: nothing yet."""
@@ -46,5 +46,5 @@ class Timeouts:
         self._noted.clear()
         while ordered and ordered[0][1] not in self._open:
             heapq.heappop(ordered)
-        self.look_us = ordered[0][0] if ordered else _NEVER_US
+        self.look_us = ordered[0][0] if ordered else NEVER_US
         return heapq.heappop(ordered)[1] if self.look_us <= now_us else None

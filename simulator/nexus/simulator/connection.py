@@ -165,5 +165,9 @@ class PeerConnection:
             self.ends[name].peer_lost(self)
 
     def _heard(self, target: "SimulatedFrontend", event: frontend_events.Event) -> None:
-        if self._open[target.name]:
+        if not self._open[target.name]:
+            return
+        if type(event) is frontend_events.Asked:
+            target.asked(event)
+        else:
             target.handle(event)

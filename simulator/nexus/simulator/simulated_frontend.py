@@ -80,6 +80,7 @@ class SimulatedFrontend(Process):
         }
         self._submit = self.engine.submit
         self._handle = self.engine.handle
+        self._asked = self.engine.asked
         self._answered = ledger.answered
         self._next_wakeup_us = self.engine.next_wakeup_us
         self._wakeup = EngineWakeup(around.world, self._next_wakeup_us, self._tick)
@@ -111,6 +112,13 @@ class SimulatedFrontend(Process):
         else:
             self.handle(events.RepliedTogether(dispatch_ids, outcomes))
 
+    def asked(self, event: events.Asked) -> None:
+        """A peer asks: the answer is all that follows."""
+        if not self.running:
+            self.wait(self.asked, event)
+            return
+        self._answer_ask(self._asked(event, self.world.now_us))
+
     def handle(self, event: events.Event) -> None:
         """Tell the engine, do what it says."""
         if not self.running:
@@ -141,19 +149,17 @@ class SimulatedFrontend(Process):
             self.world.soon(self.handle, events.Replied(dispatch.id, UNSENT))
 
     def _ask(self, effect: events.Ask) -> None:
-        ask_id, session, items = effect.ask_id, effect.session, effect.items
-        asked = events.Asked(self.name, ask_id, session, items, effect.deadline_us)
-        self._tell_peer(effect.peer, asked)
+        connection = self.peers.get(effect.peer)
+        if connection is not None:  # Else it times out.
+            ask_id, session, items = effect.ask_id, effect.session, effect.items
+            asked = events.Asked(self.name, ask_id, session, items, effect.deadline_us)
+            connection.tell(self.name, asked)
 
     def _answer_ask(self, effect: events.AnswerAsk) -> None:
-        answer = events.AskAnswered(effect.ask_id, effect.backend, effect.refusal)
-        self._tell_peer(effect.peer, answer)
-
-    def _tell_peer(self, peer: FrontendName, event: events.Event) -> None:
-        """What cannot be sent is lost: asks are repeated by nobody, and time out."""
-        connection = self.peers.get(peer)
-        if connection is not None:
-            connection.tell(self.name, event)
+        connection = self.peers.get(effect.peer)
+        if connection is not None:  # Else the ask times out.
+            answer = events.AskAnswered(effect.ask_id, effect.backend, effect.refusal)
+            connection.tell(self.name, answer)
 
     def _tell_backend(self, effect: events.Watch | events.CancelSent) -> None:
         connection = self.connections.get(effect.backend)

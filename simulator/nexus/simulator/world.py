@@ -55,15 +55,13 @@ class World:
     def run_until(self, end_us: int) -> None:
         """Run everything due up to and including ``end_us``, and leave the clock there."""
         self._run_now()
-        heap, pop = self._heap, heapq.heappop
+        heap, now, pop = self._heap, self._now, heapq.heappop
         while heap and heap[0][0] <= end_us:
             assert self.events < EVENTS_MAX, "the simulation does not end"
-            now_us = self.now_us = heap[0][0]
+            self.now_us, _, handler, arguments = pop(heap)
+            handler(*arguments)
             # All entries of this moment are older than what they add to it: they come first.
-            while heap and heap[0][0] == now_us:
-                _, _, handler, arguments = pop(heap)
-                handler(*arguments)
-            if self._now:
+            if now and not (heap and heap[0][0] == self.now_us):
                 self._run_now()
         self.now_us = max(self.now_us, end_us)
 
