@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus.backend.deferral import start_us
+from nexus.backend.deferral import Deferred, first_start_us, start_us
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.dispatch_queue import Queued
 from nexus.backend.duty_cycle import Choice, Turn, choose, window
@@ -263,3 +263,38 @@ def _require_nothing_late(
     wakeup_us = world.engine.next_wakeup_us()
     assert wakeup_us is not None
     assert world.now_us < wakeup_us <= latest_us
+
+
+def test_first_start_leaves_time_for_all_that_follow() -> None:
+    assert first_start_us([]) is None
+    assert first_start_us([Deferred(100, 10)]) == 100
+    # The last moments collide: the second may start at 105, so the first must at 95.
+    assert first_start_us([Deferred(105, 10), Deferred(100, 10)]) == 95
+    assert first_start_us([Deferred(105, 10), Deferred(100, 10), Deferred(106, 20)]) == 76 + 10
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 100)), min_size=1, max_size=8))
+def test_first_start_is_the_latest_with_which_none_is_late(batches: list[tuple[int, int]]) -> None:
+    deferred = sorted(Deferred(*batch) for batch in batches)
+    first_us = first_start_us(deferred)
+    assert first_us is not None
+
+    def all_in_time(start_us: int) -> bool:
+        for batch in deferred:
+            if start_us > batch.latest_us:
+                return False
+            start_us += batch.latency_us
+        return True
+
+    assert all_in_time(first_us)
+    assert not all_in_time(first_us + 1)
+
+
+def test_idle_device_starts_early_where_several_sessions_wait() -> None:
+    alone, rival = turn(100), turn(101)
+    both = [alone, rival]
+    heads = [window(one, 0) for one in both]
+    assert choose(both[:1], heads[:1], 80) is None
+    # Each could wait until 88 or 89 (l(2) = 12), but one takes 11: the first must start by 79.
+    assert choose(both, heads, 78) is None
+    assert choose(both, heads, 79) == Choice(0, 1, 1)

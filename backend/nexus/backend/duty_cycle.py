@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nexus.backend import deferral
+from nexus.backend.deferral import Deferred
 from nexus.backend.dispatch_queue import Queued, prefix
 from nexus.backend.early_drop import (
     SMALLER_BATCH_MIN,
@@ -80,6 +81,8 @@ def choose(turns: Sequence[Turn], heads: Sequence[Window], now_us: int) -> Choic
     """
     ready = [index for index in range(len(turns)) if _startable(turns[index], heads[index], now_us)]
     if not ready:
+        ready = _pressed(turns, heads, now_us)
+    if not ready:
         return None
     index = _rescue(turns, heads, _first(turns, heads, ready, now_us), now_us)
     taken, items = _extend(turns, heads, index, now_us)
@@ -99,6 +102,21 @@ def _startable(turn: Turn, head: Window, now_us: int) -> bool:
         return head.taken > 0
     at_us = start_us(turn, head.taken, head.items)
     return at_us is None or at_us <= now_us
+
+
+def _pressed(turns: Sequence[Turn], heads: Sequence[Window], now_us: int) -> list[int]:
+    """The turn that must start now for those behind it, although it could wait by itself."""
+    rivals = _by_latest_start(turns, heads)
+    start_us = deferral.first_start_us(
+        deferred(turns[index], heads[index].items) for index in rivals
+    )
+    return rivals[:1] if start_us is not None and start_us <= now_us else []
+
+
+def deferred(turn: Turn, items: int) -> Deferred:
+    """The waiting batch of ``items``, to be ended ``early_us`` before its head is due."""
+    latency_us = turn.latencies_us[items]
+    return Deferred(turn.waiting[0].due_us - turn.early_us - latency_us, latency_us)
 
 
 def _first(

@@ -8,6 +8,7 @@ batches; so do the models of a prefix group, whose batch has a profile of its ow
 from typing import NamedTuple
 
 from nexus.backend import duty_cycle
+from nexus.backend.deferral import Deferred
 from nexus.backend.dispatch_queue import DispatchQueue
 from nexus.backend.duty_cycle import Turn
 from nexus.backend.early_drop import Window
@@ -98,6 +99,13 @@ class HostedGroup:
             return None
         taken, items = self.queue.prefix(self.window_items)
         return duty_cycle.start_us(self.turn, taken, items)
+
+    def deferred(self) -> Deferred | None:
+        """The batch that waits here, if it is one that may wait."""
+        if not self.turn.pooled or not self.queue.waiting:
+            return None
+        _, items = self.queue.prefix(self.window_items)
+        return duty_cycle.deferred(self.turn, items)
 
     def expiry_us(self) -> int:
         """The first moment at which the most urgent dispatch cannot be in time even alone."""
