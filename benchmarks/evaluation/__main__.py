@@ -7,13 +7,13 @@ and the others go on; ``--only`` replaces single sections of the kept data.
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.evaluation.effort import FULL, QUICK
 from benchmarks.evaluation.experiments import EXPERIMENTS, Experiment
-from benchmarks.evaluation.lab import PROCESSES_MAX, Lab
+from benchmarks.evaluation.lab import PROCESSES, Lab
 from benchmarks.evaluation.rendering import render
 from benchmarks.evaluation.section import (
     Evaluation,
@@ -37,25 +37,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{data} does not exist: run without --render first", file=sys.stderr)
             return 2
     else:
-        fresh = run_all(given.only or list(EXPERIMENTS), given.quick, given.processes)
-        kept = fresh if kept is None or not given.only else kept.with_sections(fresh)
-        write_evaluation(kept, data)
+        kept = kept if kept is not None and given.only else Evaluation(sections=())
+        for section in run_all(given.only or list(EXPERIMENTS), given.quick, given.processes):
+            kept = kept.with_sections(Evaluation(sections=(section,)))
+            write_evaluation(kept, data)
     render(kept, page, given.out / "images")
     print(f"wrote {page}")
     return int(any(section.failure for section in kept.sections))
 
 
-def run_all(names: Sequence[str], quick: bool, processes: int) -> Evaluation:
-    """The named sections, in order."""
+def run_all(names: Sequence[str], quick: bool, processes: int) -> Iterator[Section]:
+    """The named sections, in order, each as soon as it is there."""
     lab = Lab(QUICK if quick else FULL, processes, lambda line: print(line, flush=True))
-    clock, sections = MonotonicClock(), []
+    clock = MonotonicClock()
     for name in names:
         started_us = clock.now_us()
         print(f"== {name}", flush=True)
         section = run_one(name, EXPERIMENTS[name], lab)
-        sections.append(replace(section, quick=quick))
         print(f"   {s_from_us(clock.now_us() - started_us):.0f} s", flush=True)
-    return Evaluation(sections=tuple(sections))
+        yield replace(section, quick=quick)
 
 
 def run_one(name: str, experiment: Experiment, lab: Lab) -> Section:
@@ -65,6 +65,13 @@ def run_one(name: str, experiment: Experiment, lab: Lab) -> Section:
     except Exception as error:  # noqa: BLE001 - said on the page, with the traceback here
         traceback.print_exc()
         return Section(name=name, title=name, failure=f"{type(error).__name__}: {error}")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -81,7 +88,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--render", action="store_true", help="write the page anew, run nothing")
     parser.add_argument(
-        "--processes", type=int, choices=range(1, PROCESSES_MAX + 1), default=PROCESSES_MAX
+        "--processes",
+        type=_positive,
+        default=PROCESSES,
+        metavar="N",
+        help="measurements made at once, where none measures wall time; default: all cores "
+        "(the results do not depend on it)",
     )
     parser.add_argument("--out", type=Path, default=DOCS, help="default: docs/")
     return parser.parse_args(arguments)

@@ -10,8 +10,8 @@ SEARCH_SEEDS = (11, 12, 13)
 class Effort:
     """Requests of a trial (``short``) and of what decides (``long``); seeds of what decides.
 
-    ``coarse`` is the ratio between a rate that held and one that did not at which trials end,
-    ``fine`` the step of the decision. ``thorough`` experiments run all their cases.
+    ``coarse`` is the step of the trials, ``fine`` that of the decision. ``thorough``
+    experiments run all their cases.
     """
 
     short: int

@@ -1,5 +1,6 @@
 """Where measurements are made: several at once, each only once."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +11,8 @@ from typing import Generic, TypeVar
 from benchmarks.evaluation.effort import Effort
 from benchmarks.evaluation.measuring import Capacity, Case, Run, find_capacity, run_case
 
-PROCESSES_MAX = 2
+PROCESSES = os.cpu_count() or 1
+"""Measurements made at once, unless told otherwise."""
 OutcomeT = TypeVar("OutcomeT")
 AnswerT = TypeVar("AnswerT")
 
@@ -28,7 +30,7 @@ class Lab:
     """``say`` hears of progress; ``processes`` 1 measures in this process."""
 
     effort: Effort
-    processes: int = PROCESSES_MAX
+    processes: int = PROCESSES
     say: Callable[[str], None] = print
     _capacities: "Cache[Capacity]" = field(init=False)
     _runs: "Cache[Run]" = field(init=False)
@@ -93,7 +95,7 @@ class Cache(Generic[OutcomeT]):
             for key, case in missing.items():
                 yield key, self.measure(case)
             return
-        with ProcessPoolExecutor(min(processes, PROCESSES_MAX)) as workers:
+        with ProcessPoolExecutor(min(processes, len(missing))) as workers:
             futures = {key: workers.submit(self.measure, case) for key, case in missing.items()}
             for key, future in futures.items():
                 yield key, self._outcome(future)

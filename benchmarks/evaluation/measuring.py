@@ -3,15 +3,15 @@
 Runs in worker processes: what goes in and comes out is plain data.
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.evaluation.effort import Effort
 from nexus.core.units import US_PER_S, s_from_us
 from nexus.scheduler.scenario import Scenario
+from nexus.simulator.arrivals import arrivals_of
+from nexus.simulator.hopeless import HopelessRunError
 from nexus.simulator.policies import simulate_policy
-from nexus.simulator.rate_search import narrowed
 from nexus.simulator.report import GOOD_FRACTION_MIN, SimulationReport
 from nexus.simulator.simulated_cluster import SimulationSettings
 
@@ -20,11 +20,12 @@ WARM_UP_US = US_PER_S // 2
 DURATION_S_MIN, DURATION_S_MAX = 1.0, 60.0
 SLOS_MIN = 6
 """A run lasts at least this many times the longest SLO."""
+GROWTH_MAX = 6.0
+"""Bursty runs have up to so many times the requests of others."""
+RAREST_PART = 50
+"""The rarest session is asked at least this part of the requests wanted, if time allows."""
 FACTOR_MIN, FACTOR_MAX = 0.02, 1.2
 """A search is between these shares of the rates given: give it rates near the possible."""
-LADDER = 1.1
-STEPS_DOWN_MAX = 12
-"""Long runs may contradict the short ones by so many fine steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ def run_case(case: Case, seed: int | None = None) -> Run:
 
 
 def find_capacity(case: Case, effort: Effort) -> Capacity:
-    """Search the highest rate that the case keeps; failures are in ``error``."""
+    """The highest rate that the case keeps; failures are in ``error``."""
     try:
         return _search(case, effort)
     except Exception as error:  # noqa: BLE001 - one failed case must not end the evaluation
@@ -95,69 +96,96 @@ def find_capacity(case: Case, effort: Effort) -> Capacity:
 
 
 def lasting(scenario: Scenario, requests: int) -> Scenario:
-    """The scenario for as long as ``requests`` take to come, within limits."""
-    rate = sum(e.rate for e in scenario.sessions) + sum(e.rate for e in scenario.queries)
-    slos_us = [e.session.slo_us for e in scenario.sessions]
-    slos_us += [e.query.slo_us for e in scenario.queries]
-    least_s = max(DURATION_S_MIN, SLOS_MIN * s_from_us(max(slos_us)))
-    wanted_s = max(least_s, min(DURATION_S_MAX, requests / rate))
+    """The scenario for as long as ``requests`` take to come, within limits.
+
+    Bursty requests say less each: a run with a coefficient of variation of ``cv`` needs cv^2 times
+    as many to know as much. The rarest session is asked often enough to judge it.
+    """
+    entries = [(e.rate, e.arrivals, e.session.slo_us) for e in scenario.sessions]
+    entries += [(e.rate, e.arrivals, e.query.slo_us) for e in scenario.queries]
+    rates = [rate for rate, _, _ in entries]
+    cv = max(arrivals_of(arrivals, rate).cv for rate, arrivals, _ in entries)
+    growth = min(max(1.0, cv**2), GROWTH_MAX)
+    least_s = max(DURATION_S_MIN, SLOS_MIN * s_from_us(max(slo_us for _, _, slo_us in entries)))
+    enough_s = max(growth * requests / sum(rates), requests / RAREST_PART / min(rates))
+    wanted_s = max(least_s, min(DURATION_S_MAX, enough_s))
     return replace(scenario, duration_us=round(wanted_s * US_PER_S) + WARM_UP_US)
 
 
-def _search(case: Case, effort: Effort) -> Capacity:
-    def run_at(factor: float, requests: int, seed: int) -> Run:
-        scaled = lasting(case.scenario.scaled(factor), requests)
-        return _as_run(_simulate(replace(case, scenario=scaled), seed))
+class _Runs:
+    """The runs of one search, each made once."""
 
-    def holds_briefly(factor: float) -> bool:
-        return run_at(factor, effort.short, effort.seeds[0]).holds
+    def __init__(self, case: Case, effort: Effort) -> None:
+        """Nothing has run yet."""
+        self._case = case
+        self._effort = effort
+        self._made: dict[tuple[float, int], Run] = {}
 
-    def runs_that_hold(factor: float) -> list[Run]:
+    def holds_briefly(self, factor: float) -> bool:
+        """Whether a short run holds."""
+        return self.at(factor, self._effort.short, self._effort.seeds[0]).holds
+
+    def long(self, factor: float, seeds: Sequence[int]) -> list[Run]:
+        """A long run at each seed; none when one does not hold."""
         runs: list[Run] = []
-        for seed in effort.seeds:
-            run = run_at(factor, effort.long, seed)
+        for seed in seeds:
+            key = (factor, seed)
+            run = self._made.get(key) or self.at(factor, self._effort.long, seed)
+            self._made[key] = run
             if not run.holds:
                 return []
             runs.append(run)
         return runs
 
-    low, high = narrowed(holds_briefly, FACTOR_MIN, FACTOR_MAX, effort.coarse)
-    factor, runs = decided(runs_that_hold, math.sqrt(low * high), effort.fine)
-    if not runs:
-        factor, runs = decided(runs_that_hold, from_above(holds_briefly), effort.fine)
+    def at(
+        self, factor: float, requests: int, seed: int, good_min: float = GOOD_FRACTION_MIN
+    ) -> Run:
+        """A run at ``factor`` times the rates; an empty one when ``good_min`` was out of reach."""
+        scaled = lasting(self._case.scenario.scaled(factor), requests)
+        try:
+            return _as_run(_simulate(replace(self._case, scenario=scaled), seed, good_min))
+        except HopelessRunError:
+            return Run()
+
+
+def _search(case: Case, effort: Effort) -> Capacity:
+    """Short runs find the neighbourhood, long ones of one seed the rate; the others confirm it."""
+    runs_of, seeds = _Runs(case, effort), effort.seeds
+    start = from_above(runs_of.holds_briefly, effort.coarse)
+    near = decided(lambda factor: bool(runs_of.long(factor, seeds[:1])), start, effort.fine)
+    factor = from_above(lambda factor: bool(runs_of.long(factor, seeds)), effort.fine, near)
+    runs = runs_of.long(factor, seeds)
     if not runs:
         return Capacity()
     goodput = sum(run.goodput for run in runs) / len(runs)
-    half = run_at(factor / 2, effort.long, effort.seeds[0]).worst
+    half = runs_of.at(factor / 2, effort.long, seeds[0], good_min=0).worst
     return Capacity(factor=factor, goodput=goodput, half=half, run=runs[0])
 
 
-def from_above(holds: Callable[[float], bool]) -> float:
-    """The highest factor on a coarse ladder that holds, for where it is not monotone."""
-    factor = FACTOR_MAX
+def from_above(holds: Callable[[float], bool], step: float, start: float = FACTOR_MAX) -> float:
+    """The highest factor on a ladder down from ``start`` that holds; FACTOR_MIN if none does.
+
+    Not a bisection: what does not hold is given up early and costs little, and what holds at a
+    factor need not hold below, since plans change with the rate.
+    """
+    factor = start
     while factor > FACTOR_MIN and not holds(factor):
-        factor /= LADDER
+        factor /= step
     return factor
 
 
-def decided(
-    runs_at: Callable[[float], list[Run]], start: float, step: float
-) -> tuple[float, list[Run]]:
-    """The last factor on a ladder from ``start`` that holds, upwards or some way downwards."""
-    factor, runs = start, runs_at(start)
-    if runs:
-        while factor < FACTOR_MAX and (better := runs_at(factor * step)):
-            factor, runs = factor * step, better
-        return factor, runs
-    for _ in range(STEPS_DOWN_MAX):
-        factor /= step
-        if runs := runs_at(factor):
-            break
-    return factor, runs
+def decided(holds: Callable[[float], bool], start: float, step: float) -> float:
+    """The last factor on a ladder from ``start`` that holds: upwards, or else downwards."""
+    if not holds(start):
+        return from_above(holds, step, start)
+    factor = start
+    while factor < FACTOR_MAX and holds(factor * step):
+        factor *= step
+    return factor
 
 
-def _simulate(case: Case, seed: int) -> SimulationReport:
-    settings = SimulationSettings(seed=seed, warmup_us=WARM_UP_US)
+def _simulate(case: Case, seed: int, good_min: float = 0.0) -> SimulationReport:
+    settings = SimulationSettings(seed=seed, warmup_us=WARM_UP_US, good_min=good_min)
     return simulate_policy(case.scenario, case.policy, settings)
 
 

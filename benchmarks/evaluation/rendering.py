@@ -18,8 +18,8 @@ its published description; what is left out there flatters them: no control plan
 dispatcher that sees all at once.
 
 A *capacity* is the highest rate at which at least 99 % of the requests of every session are
-answered in time, at every seed tried, found by bisection with short runs and decided by long
-ones."""
+answered in time, at every seed tried: short runs from above find the neighbourhood, long ones
+decide."""
 QUICK_NOTE = "**A quick run: short, one seed, part of the cases. Do not quote it.**"
 KEPT = {True: "yes", False: "**no**", None: "not measured"}
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from benchmarks.evaluation.effort import Effort
-from benchmarks.evaluation.measuring import Capacity
+from benchmarks.evaluation.measuring import GROWTH_MAX, Capacity
 
 DEFAULT = "default"
 PAPER = "nexus-paper"
@@ -70,7 +70,8 @@ def search_words(effort: Effort) -> str:
     """How a capacity was found."""
     seeds = ", ".join(map(str, effort.seeds))
     return (
-        f"capacities by bisection with runs of about {effort.short:,} requests to "
+        f"capacities from above with runs of about {effort.short:,} requests in steps of "
         f"{100 * (effort.coarse - 1):.0f} %, then steps of {100 * (effort.fine - 1):.1f} % with "
-        f"about {effort.long:,} requests at every seed ({seeds})"
+        f"about {effort.long:,} requests at every seed ({seeds}); bursty runs have up to "
+        f"{GROWTH_MAX:g} times as many"
     )

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.evaluation.cases import LIMIT_MODELS, at_limit, random_mix
+from benchmarks.evaluation.cases import LIMIT_MODELS, at_limit, random_mix, scenario
 from benchmarks.evaluation.effort import QUICK
 from benchmarks.evaluation.experiments.load_changes import bad_after, recovery_s
 from benchmarks.evaluation.experiments.overload import Runs, kept_share, worst_share
 from benchmarks.evaluation.lab import Lab
 from benchmarks.evaluation.measuring import (
+    FACTOR_MIN,
+    WARM_UP_US,
     Case,
     Run,
     decided,
@@ -19,7 +21,7 @@ from benchmarks.evaluation.measuring import (
     lasting,
     run_case,
 )
-from nexus.simulator.rate_search import narrowed
+from nexus.simulator.baselines import baseline_run
 
 BRIEF = replace(QUICK, short=400, long=600)
 
@@ -34,10 +36,10 @@ def test_linear_limit_is_the_best_batch_within_the_slo(index: int, limit: float)
 
 
 def test_at_limit_offers_the_hard_limit() -> None:
-    scenario = at_limit(LIMIT_MODELS[0], 8, frontends=4, cv=3)
-    (entry,) = scenario.sessions
+    offered = at_limit(LIMIT_MODELS[0], 8, frontends=4, cv=3)
+    (entry,) = offered.sessions
     assert entry.rate == pytest.approx(8 * LIMIT_MODELS[0].limit)
-    assert (scenario.frontends, scenario.devices[0].count) == (4, 8)
+    assert (offered.frontends, offered.devices[0].count) == (4, 8)
     assert (entry.arrivals.kind, entry.arrivals.parameters) == ("bursty", {"cv": 3})
 
 
@@ -56,9 +58,15 @@ def test_lasting_is_long_enough_for_the_requests_and_the_slo() -> None:
     assert lasting(busy, 1).duration_us == 1_500_000
 
 
-def test_narrowed_ends_around_the_threshold() -> None:
-    low, high = narrowed(lambda factor: factor <= 0.7, 0.05, 1.2, 1.05)
-    assert low <= 0.7 <= high <= low * 1.05
+def test_lasting_is_longer_for_bursts_and_for_rare_sessions() -> None:
+    usual, bursty = (
+        lasting(at_limit(LIMIT_MODELS[0], 8, cv=cv), 20_000).duration_us - WARM_UP_US
+        for cv in (1.0, 2.0)
+    )
+    assert bursty == pytest.approx(4 * usual, rel=1e-3)
+    models = [replace(LIMIT_MODELS[1], name=name) for name in ("often", "rare")]
+    both = scenario("both", models, {"often": 990.0, "rare": 10.0}, 2)
+    assert lasting(both, 10_000).duration_us - WARM_UP_US == 20_000_000
 
 
 def test_find_capacity_of_one_device_is_below_the_limit_and_above_half_of_the_rule() -> None:
@@ -77,8 +85,8 @@ def test_find_capacity_says_what_went_wrong() -> None:
 
 
 def test_run_case_counts_by_second() -> None:
-    scenario = replace(at_limit(LIMIT_MODELS[0], 1).scaled(0.3), duration_us=4_500_000)
-    run = run_case(Case(scenario=scenario, policy="nexus-paper"))
+    busy = replace(at_limit(LIMIT_MODELS[0], 1).scaled(0.3), duration_us=4_500_000)
+    run = run_case(Case(scenario=busy, policy="nexus-paper"))
     assert len(run.offered_by_second) == len(run.good_by_second) == 4
     assert sum(run.offered_by_second) == run.requests
     assert run.goodput == pytest.approx(sum(run.good_by_second) / 4)
@@ -124,21 +132,21 @@ def test_overload_shares_are_relative_to_capacity() -> None:
     assert worst_share(runs["default"], 2.0) == pytest.approx(0.4 / 0.99)
 
 
-def run_that_holds(_factor: float) -> list[Run]:
-    return [Run(requests=1, worst=1.0)]
-
-
 def test_decided_climbs_while_it_holds_and_descends_while_it_does_not() -> None:
-    def below(limit: float, factor: float) -> list[Run]:
-        return run_that_holds(factor) if factor <= limit else []
-
-    up, _ = decided(lambda factor: below(0.8, factor), 0.7, 1.02)
-    down, _ = decided(lambda factor: below(0.8, factor), 0.85, 1.02)
+    up = decided(lambda factor: factor <= 0.8, 0.7, 1.02)
+    down = decided(lambda factor: factor <= 0.8, 0.85, 1.02)
     assert 0.8 / 1.02 < up <= 0.8
     assert 0.8 / 1.02 < down <= 0.8
-    assert decided(lambda _factor: [], 0.7, 1.02)[1] == []
+    assert decided(lambda _factor: False, 0.7, 1.02) < FACTOR_MIN * 1.02
 
 
 def test_from_above_finds_what_a_bisection_misses() -> None:
-    found = from_above(lambda factor: 0.5 < factor < 0.6)
-    assert 0.5 < found < 0.6
+    assert 0.5 < from_above(lambda factor: 0.5 < factor < 0.6, 1.1) < 0.6
+
+
+def test_find_capacity_is_the_same_whether_hopeless_runs_are_given_up_or_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = find_capacity(case(), BRIEF)
+    monkeypatch.setattr(baseline_run, "bad_max", lambda _scenario, _good_min: {})
+    assert found.factor == find_capacity(case(), BRIEF).factor

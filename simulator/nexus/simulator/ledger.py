@@ -54,6 +54,11 @@ class Account:
         return len(self.sent_at_us)
 
     @property
+    def bad(self) -> int:
+        """Requests that ended otherwise than in time, so far."""
+        return self.late + self.failed + sum(self.dropped.values())
+
+    @property
     def good_fraction(self) -> float:
         """Share of all offered requests answered in time; 1 when none was offered."""
         return self.good / self.offered if self.offered else 1.0
@@ -159,7 +164,7 @@ class Ledger:
                 f"{frontend} at {sent_us} us, due at {deadline_us} us"
             )
         for name, account in self.accounts.items():
-            ends = account.good + account.late + account.failed + sum(account.dropped.values())
+            ends = account.good + account.bad
             if ends != account.offered:
                 raise LedgerError(f"{name}: {account.offered} requests have {ends} ends")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from nexus.core.errors import InfeasibleError
 from nexus.core.units import US_PER_S
 from nexus.scheduler.scenario import Scenario
+from nexus.simulator.hopeless import HopelessRunError
 from nexus.simulator.report import GOOD_FRACTION_MIN, SimulationReport
 
 SHORT_US = 10 * US_PER_S
@@ -49,18 +50,24 @@ def search_rate(
     """Search from ``start``; raise InfeasibleError when no factor holds.
 
     ``good`` is the share of a run's requests that must reach 99 %: by default that of the worst
-    session or query.
+    session or query. A run that ``simulate`` gives up with HopelessRunError does not hold.
     """
     short = replace(scenario, duration_us=min(scenario.duration_us, SHORT_US))
 
-    def holds_briefly(factor: float) -> bool:
-        return good(simulate(short.scaled(factor))) >= GOOD_FRACTION_MIN
-
     found: dict[float, SimulationReport] = {}
 
+    def run(scaled: Scenario) -> SimulationReport | None:
+        try:
+            report = simulate(scaled)
+        except HopelessRunError:
+            return None
+        return report if good(report) >= GOOD_FRACTION_MIN else None
+
+    def holds_briefly(factor: float) -> bool:
+        return run(short.scaled(factor)) is not None
+
     def holds(factor: float) -> bool:
-        report = simulate(scenario.scaled(factor))
-        if good(report) >= GOOD_FRACTION_MIN:
+        if report := run(scenario.scaled(factor)):
             found[factor] = report
         return factor in found
 

@@ -38,13 +38,16 @@ class SimulationSettings:
     """What a scenario file need not say.
 
     ``jitter`` and ``load_us`` are of devices whose type has no behaviour of its own in the
-    scenario. ``warmup_us`` from the first arrival on is checked, but not counted.
+    scenario. ``warmup_us`` from the first arrival on is checked, but not counted. A run in which
+    some session can no longer have ``good_min`` of its requests answered in time ends at once, with
+    HopelessRunError; 0 runs every run to its end.
     """
 
     seed: int = 0
     jitter: float = 0.0
     load_us: int = US_PER_S
     warmup_us: int = 0
+    good_min: float = 0.0
 
 
 class SimulatedCluster:

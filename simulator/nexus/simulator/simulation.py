@@ -14,6 +14,7 @@ from nexus.scheduler.stage_rates import stage_rates
 from nexus.simulator.clients import Clients
 from nexus.simulator.faults import Faults
 from nexus.simulator.garbage import collecting_seldom
+from nexus.simulator.hopeless import bad_max, run_hopefully
 from nexus.simulator.ledger import Account, Ledger
 from nexus.simulator.report import DeviceUse, SimulationReport
 from nexus.simulator.simulated_cluster import SimulatedCluster, SimulationSettings
@@ -65,14 +66,21 @@ class Simulation:
             faults.schedule(fault, self.from_us)
 
     def finish(self) -> None:
-        """Run to the end of every deadline; raise LedgerError when a request has no answer."""
+        """Run to the end of every deadline.
+
+        Raises:
+            LedgerError: a request has no answer.
+            HopelessRunError: what the settings ask for is out of reach.
+        """
         slos_us = [entry.session.slo_us for entry in self.scenario.sessions]
         slos_us += (entry.query.slo_us for entry in self.scenario.queries)
         last_us = self.until_us + max(slos_us, default=0) + US_PER_S
         # Who stands still answers when it goes on.
         faults = self.scenario.faults
         heals_us = [self.from_us + f.at_us + f.for_us for f in faults if f.for_us is not None]
-        self.cluster.world.run_until(max([last_us, *(heal + US_PER_S for heal in heals_us)]))
+        end_us = max([last_us, *(heal + US_PER_S for heal in heals_us)])
+        allowed = bad_max(self.scenario, self.settings.good_min)
+        run_hopefully(self.cluster.world, self.cluster.ledger, end_us, allowed)
         self.cluster.ledger.close()
 
     def report(self) -> SimulationReport:
@@ -125,6 +133,7 @@ def simulate(
     Raises:
         InvalidArgumentError: a device has no count, or the policy is unknown.
         LedgerError: an invariant broke.
+        HopelessRunError: what the settings ask for is out of reach.
     """
     clock = MonotonicClock()
     started_us = clock.now_us()

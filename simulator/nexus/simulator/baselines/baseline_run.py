@@ -21,6 +21,7 @@ from nexus.simulator.baselines.policy import Drop, Effect, Preempt, Refuse, Star
 from nexus.simulator.baselines.query_walk import QueryShape, QueryWalk, shape_of, stage_ends_us
 from nexus.simulator.baselines.shared_devices import SharedDevice
 from nexus.simulator.clients import Clients
+from nexus.simulator.hopeless import bad_max, run_hopefully
 from nexus.simulator.ledger import Ledger
 from nexus.simulator.report import DeviceUse, SimulationReport
 from nexus.simulator.simulated_cluster import SimulationSettings
@@ -132,10 +133,12 @@ class BaselineRun:
 
         Raises:
             LedgerError: something is never answered.
+            HopelessRunError: what the settings ask for is out of reach.
         """
         until_us = self._scenario.duration_us
         end_us = until_us
-        self.world.run_until(end_us)
+        allowed = bad_max(self._scenario, self._settings.good_min)
+        run_hopefully(self.world, self.ledger, end_us, allowed)
         while self.ledger.unanswered and end_us < DRAIN_FACTOR * until_us:
             end_us += US_PER_S
             self.world.run_until(end_us)

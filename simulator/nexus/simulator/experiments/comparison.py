@@ -15,7 +15,7 @@ from nexus.simulator.baselines import (
 from nexus.simulator.baselines.baseline_run import run_arrangement
 from nexus.simulator.policies import simulate_policy
 from nexus.simulator.rate_search import Simulate, overall, search_rate, worst
-from nexus.simulator.report import SimulationReport
+from nexus.simulator.report import GOOD_FRACTION_MIN, SimulationReport
 from nexus.simulator.simulated_cluster import SimulationSettings
 
 
@@ -109,7 +109,11 @@ def highest(case: Case, policy: str, settings: ExperimentSettings) -> Simulation
 
 def runner(case: Case, policy: str, settings: ExperimentSettings) -> Simulate:
     """A function that runs the case's scenario, at any rates, under one policy."""
-    simulation = SimulationSettings(seed=settings.seed, warmup_us=settings.warmup_us)
+    simulation = SimulationSettings(
+        seed=settings.seed,
+        warmup_us=settings.warmup_us,
+        good_min=GOOD_FRACTION_MIN if settings.each else 0.0,
+    )
     if policy not in BASELINES:
         return lambda scenario: simulate_policy(scenario, policy, simulation)
     arrangement = arrange_baseline(
