@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nexus.backend import duty_cycle
+from nexus.backend import deferral, duty_cycle
 from nexus.backend.batches import batch_of
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.dispatch_queue import Queued
@@ -190,7 +190,7 @@ class BackendEngine:
         group = session.group
         group.queue.push(queued)
         if self._running is None:
-            start_us = group.start_us()
+            start_us = self._start_us(group)
             if start_us is None or start_us <= now_us:
                 self._proceed(now_us)
             else:
@@ -314,11 +314,20 @@ class BackendEngine:
         idle = self._running is None
         for group in self._groups:
             if group.queue.waiting:
-                start_us = group.start_us() if idle else None
+                start_us = self._start_us(group) if idle else None
                 group.look_us = group.expiry_us() if start_us is None else start_us
             else:
                 group.look_us = None
         self._find_look()
+
+    def _start_us(self, group: HostedGroup) -> int | None:
+        """When the idle device starts a batch because of what waits in a group; None: at once."""
+        start_us = group.start_us()
+        if start_us is None or len(self._groups) == 1:
+            return start_us
+        waiting = [deferred for other in self._groups if (deferred := other.deferred())]
+        first_us = deferral.first_start_us(waiting)
+        return start_us if first_us is None else min(start_us, first_us)
 
     def _find_look(self) -> None:
         times = [group.look_us for group in self._groups if group.look_us is not None]
