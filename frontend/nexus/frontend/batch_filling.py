@@ -22,24 +22,36 @@ class BatchFilling:
         target = self.latencies.target
         self.entitlement = Entitlement(share, self.latencies.of(target), target)
         self._opened_us = 0
+        self._arrived_items = 0
 
     def join(self, items: int, due_us: int, now_us: int) -> PoolBatch | None:
-        """The batch that is being filled, with ``items`` more; None when they cannot join one."""
+        """The batch that is being filled, with ``items`` more; None when they cannot join one.
+
+        It is closed when it could not grow for anybody. What is only too urgent itself, as one of a
+        group may be, leaves it open for others: else each such item, refused in the end, would cut
+        short the batch of those who can wait, until small batches are all that fits.
+        """
         batch = self.batch
         if batch is None:
             return None
+        self._arrived_items += items
+        if not batch.takes(items, batch.due_us, now_us):
+            self._close(batch, now_us)
+            return None
         if not batch.takes(items, due_us, now_us):
-            self._close(batch, batch.items + items, now_us)
             return None
         batch.items += items
         batch.due_us = min(batch.due_us, due_us)
         if batch.items >= self.latencies.target:
-            self._close(batch, batch.items, now_us)
+            self._close(batch, now_us)
         return batch
 
     def begin(self, batch: PoolBatch, now_us: int) -> None:
-        """Fill this one from now on."""
+        """Fill this one from now on, and close the one before."""
+        if self.batch is not None:
+            self._close(self.batch, now_us)
         self._opened_us = now_us
+        self._arrived_items = batch.items
         self.batch = batch
         if batch.items >= self.latencies.target:
             batch.close(now_us)
@@ -49,9 +61,9 @@ class BatchFilling:
         """Fill it no more: it has started, or its backend was lost."""
         self.batch = None
 
-    def _close(self, batch: PoolBatch, arrived_items: int, now_us: int) -> None:
+    def _close(self, batch: PoolBatch, now_us: int) -> None:
         batch.close(now_us)
         self.batch = None
         # The first item opened the batch: the gaps are those between the others.
-        gap_us = (now_us - self._opened_us) / max(1, arrived_items - 1)
+        gap_us = (now_us - self._opened_us) / max(1, self._arrived_items - 1)
         self.gap_us += _GAP_WEIGHT * (gap_us - self.gap_us)
