@@ -1,5 +1,6 @@
 """How planning and simulating grow: times of this machine, on one core."""
 
+import time
 from dataclasses import dataclass
 
 from benchmarks.evaluation.cases import LIMIT_MODELS, at_limit
@@ -21,7 +22,7 @@ SPEED_REQUESTS = 200_000
 ABOUT = (
     "Random sessions of V100 models. Before the next epoch the rates drift by up to 5 %, one "
     "session of 500 is replaced and a device is lost; the epoch goes on from the plan in force and "
-    "places it. CPU time of one core of this machine."
+    "places it. Times are CPU time of one core: the wall time of a core with nothing else to do."
 )
 SEEN = "A straight line on both logarithmic axes with slope 1 is linear growth."
 
@@ -36,8 +37,26 @@ class Growth:
     epoch_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """One simulation, and the CPU time it took."""
+
+    run: Run
+    cpu_s: float
+
+    @property
+    def requests_per_s(self) -> float:
+        """Simulated requests a second of CPU time: what is judged."""
+        return self.run.requests / self.cpu_s if self.cpu_s else float("nan")
+
+    @property
+    def requests_per_wall_s(self) -> float:
+        """The same of wall time, with whatever else the machine did."""
+        return self.run.requests / self.run.wall_s if self.run.wall_s else float("nan")
+
+
 def growth(lab: Lab) -> Section:
-    """Planning by the number of sessions; simulated requests per second of wall time."""
+    """Planning by the number of sessions; simulated requests per second of one core."""
     sizes = SESSIONS if lab.effort.thorough else SESSIONS_QUICK
     points = []
     for size in sizes:
@@ -66,23 +85,21 @@ def planning(sessions: int) -> Growth:
     return Growth(sessions, devices, plan_s, epoch_s)
 
 
-def speed(policy_name: str, requests: int) -> Run:
+def speed(policy_name: str, requests: int) -> Speed:
     """One run of a single session on many devices, timed in this process."""
     busy = at_limit(LIMIT_MODELS[1], SPEED_DEVICES, frontends=4).scaled(SPEED_SHARE)
-    return run_case(Case(scenario=lasting(busy, requests), policy=policy_name))
+    case = Case(scenario=lasting(busy, requests), policy=policy_name)
+    started_s = time.process_time()
+    run = run_case(case)
+    return Speed(run, time.process_time() - started_s)
 
 
-def requests_per_s(run: Run) -> float:
-    """Simulated requests a second of wall time."""
-    return run.requests / run.wall_s if run.wall_s else float("nan")
-
-
-def _promises(points: list[Growth], speeds: dict[str, Run]) -> tuple[Promise, ...]:
+def _promises(points: list[Growth], speeds: dict[str, Speed]) -> tuple[Promise, ...]:
     at = {point.sessions: point for point in points}
     target = at.get(TARGET_SESSIONS)
     plan_s = target.plan_s if target else float("nan")
     epoch_s = target.epoch_s if target else float("nan")
-    mine = requests_per_s(speeds[DEFAULT])
+    mine = speeds[DEFAULT].requests_per_s
     return (
         Promise(
             what=f"full plan of {TARGET_SESSIONS:,} sessions",
@@ -97,7 +114,7 @@ def _promises(points: list[Growth], speeds: dict[str, Run]) -> tuple[Promise, ..
             kept=at_most(epoch_s, EPOCH_S_MAX),
         ),
         Promise(
-            what="simulated requests per second of wall time, all checks on",
+            what="simulated requests per second of one core (CPU time), all checks on",
             target=f">= {SPEED_MIN:,}",
             measured=f"{mine:,.0f}",
             kept=at_least(mine, SPEED_MIN),
@@ -119,12 +136,18 @@ def _table(points: list[Growth]) -> Table:
     return Table(("sessions", "devices", "full plan", "epoch", "plan, a session"), rows, "Planning")
 
 
-def _speeds(speeds: dict[str, Run]) -> Table:
+def _speeds(speeds: dict[str, Speed]) -> Table:
     rows = tuple(
-        (name, run.error or f"{run.requests:,}", f"{requests_per_s(run):,.0f}/s")
-        for name, run in speeds.items()
+        (
+            name,
+            speed.run.error or f"{speed.run.requests:,}",
+            f"{speed.requests_per_s:,.0f}/s",
+            f"{speed.requests_per_wall_s:,.0f}/s",
+        )
+        for name, speed in speeds.items()
     )
-    return Table(("policy", "requests", "simulated per second"), rows, "Simulating")
+    head = ("policy", "requests", "simulated per second of CPU time", "of wall time")
+    return Table(head, rows, "Simulating")
 
 
 def _picture(points: list[Growth]) -> Picture:
