@@ -82,11 +82,6 @@ def _lower_trickle(curve: list[float], option: StageOption, rate: float, epsilon
             curve[index] = min(curve[index], option.price * latency_us / cycle_us)
 
 
-def total_cost(curves: Iterable[tuple[Curve, int]]) -> float:
-    """The cost of a whole split: each stage's curve at its budget in segments."""
-    return sum(curve[budget] for curve, budget in curves)
-
-
 def least_budget(curve: Sequence[float]) -> int | None:
     """The smallest budget at which the stage can run at all, or None."""
     return next((t for t, cost in enumerate(curve) if cost < INFINITE), None)
