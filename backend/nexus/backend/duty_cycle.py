@@ -18,6 +18,7 @@ from nexus.backend.deferral import Deferred
 from nexus.backend.dispatch_queue import Queued, prefix
 from nexus.backend.early_drop import (
     SMALLER_BATCH_MIN,
+    SMALLER_BATCH_MIN_ALONE,
     LatencyTable,
     Window,
     largest_batch,
@@ -58,13 +59,17 @@ class Choice(NamedTuple):
     items: int
 
 
-def window(turn: Turn, now_us: int, *, deferring: bool = False) -> Window:
+def window(turn: Turn, now_us: int, *, deferring: bool = False, alone: bool = False) -> Window:
     """The session's sliding window; the caller drops what it passed over.
 
-    ``deferring``: the device was idle by choice, waiting for batches to fill.
+    ``deferring``: the device was idle by choice, waiting for batches to fill. ``alone``:
+    no other session has turns on it.
     """
     # What waited on an idle device is not behind: saving it by however small a batch is not lazy.
-    smaller_min = 0.0 if turn.pooled and deferring else SMALLER_BATCH_MIN
+    if turn.pooled and deferring:
+        smaller_min = 0.0
+    else:
+        smaller_min = SMALLER_BATCH_MIN_ALONE if alone else SMALLER_BATCH_MIN
     return slide(turn.waiting, now_us, window_items(turn), turn.latencies_us, smaller_min)
 
 

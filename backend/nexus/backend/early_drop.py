@@ -21,6 +21,10 @@ SMALLER_BATCH_MIN = 2 / 3
 """A batch that saves a head must be this share of the window, or saving would become lazy dropping:
 batch after batch a little smaller."""
 
+SMALLER_BATCH_MIN_ALONE = 0.85
+"""The same where no other session shares the device: whatever a batch falls short of the window is
+then throughput of this very session, and nobody else's turn makes up for it."""
+
 
 class Window(NamedTuple):
     """What to do with a queue's head: drop ``dropped`` dispatches, then execute the next ``taken``.

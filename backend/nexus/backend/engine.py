@@ -264,7 +264,8 @@ class BackendEngine:
     def _start_batch(self, now_us: int) -> None:
         groups = self._groups[self._turn :] + self._groups[: self._turn]
         turns = [group.turn for group in groups]
-        windows = [group.window(now_us, deferring=self._deferring) for group in groups]
+        alone = len(groups) == 1
+        windows = [group.window(now_us, deferring=self._deferring, alone=alone) for group in groups]
         for group, window in zip(groups, windows, strict=True):
             if window.dropped:
                 self._drop(group, window.dropped)

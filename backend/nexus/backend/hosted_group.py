@@ -83,7 +83,7 @@ class HostedGroup:
         self.window_items = duty_cycle.window_items(self.turn)
         self.batch_max = self.estimator.profile.max_batch
 
-    def window(self, now_us: int, *, deferring: bool) -> Window:
+    def window(self, now_us: int, *, deferring: bool, alone: bool) -> Window:
         """``duty_cycle.window``, at once where nobody is late: as nearly always."""
         waiting = self.queue.waiting
         if not waiting:
@@ -91,7 +91,7 @@ class HostedGroup:
         taken, items = self.queue.prefix(self.window_items)
         if taken and now_us + self.turn.latencies_us[items] <= waiting[0].due_us:
             return Window(0, taken, items)
-        return duty_cycle.window(self.turn, now_us, deferring=deferring)
+        return duty_cycle.window(self.turn, now_us, deferring=deferring, alone=alone)
 
     def start_us(self) -> int | None:
         """When the batch that waits starts on an idle device; None: at once."""

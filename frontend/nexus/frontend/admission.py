@@ -14,7 +14,7 @@ from nexus.core.routing import Route
 
 CAUTION_MAX = 16.0
 # Below 1: backends take more than the planned batch where deadlines allow, and drop what is left.
-CAUTION_MIN = 0.7
+CAUTION_MIN = 0.5
 _CAUTION_RAISE = 1.1
 # So many misses of one moment count: a device that stood still says little about its speed.
 _RAISES_TOGETHER_MAX = 4
