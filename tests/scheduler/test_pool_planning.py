@@ -159,3 +159,26 @@ def test_pool_planning_holds_ten_variants_by_their_prefix() -> None:
     apart = plan_scenario(scenario, "default-without-prefix").plan
     assert apart.unmet, "ten times the weights do not fit"
     assert scenario.catalogue().profile("variants", "gpu") is not None
+
+
+def test_pool_planning_pools_on_the_next_type_where_the_cheapest_is_all_taken() -> None:
+    """On its own a device of the second type would do batches of 2 for the SLO, in a pool of 5."""
+    scenario = parse_scenario("""
+name: two-types
+devices: [{type: fast, count: 2, price: 3}, {type: slow, count: 12}]
+models:
+  - name: large
+    profiles: {fast: {alpha_ms: 0.75, beta_ms: 7.96, max_batch: 64}}
+  - name: small
+    profiles:
+      fast: {alpha_ms: 0.75, beta_ms: 7.96, max_batch: 64}
+      slow: {latency_ms: [20.2, 26.3, 31.3, 42.4, 45.1]}
+sessions:
+  - {model: large, slo_ms: 200, rate: 1500}
+  - {model: small, slo_ms: 60, rate: 600}
+""")
+    plan = plan_scenario(scenario).plan
+    slow = [p for backend in plan.backends for p in backend.placements if p.model == "small"]
+    assert not plan.unmet
+    assert {placement.pool for placement in slow} == {"small@60ms"}
+    assert {placement.batch for placement in slow} == {5}

@@ -175,7 +175,8 @@ def _fresh_pools(
 ) -> tuple[list[tuple[DeviceSpec, PoolFit]], list[Candidate], dict[DeviceType, int]]:
     """Pools on each session's cheapest type with devices left, the rest, and what is missing.
 
-    Missing are pools of sessions that can only be served in one.
+    What finds no device of a type, in a pool or of its own, is pooled on its next. Missing are
+    pools of sessions that can only be served in one.
     """
     pools: list[tuple[DeviceSpec, PoolFit]] = []
     missing: dict[DeviceType, int] = {}
@@ -195,6 +196,9 @@ def _fresh_pools(
                     spilled |= {demand.name for demand in fit.demands}
                     if any(not demand.batch for demand in fit.demands):
                         missing[device.type] = missing.get(device.type, 0) + fit.size
+            if left == 0:  # Devices of their own are not to be had here either.
+                taken = {demand.name for _, fit in pools for demand in fit.demands}
+                spilled |= {c.name for c in mine} - taken
         pooled = {demand.name for _, fit in pools for demand in fit.demands}
         rest += [c for c in waiting if c.name not in pooled and c.name not in spilled]
         waiting = [c for c in waiting if c.name in spilled]
