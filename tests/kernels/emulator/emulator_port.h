@@ -17,20 +17,14 @@ struct ThreadIndex { unsigned x; };
 #define blockIdx (emulator::current->block->index)
 #define gridDim (emulator::grid)
 
-static void barrier() { emulator::arrive(emulator::current->block->barrier); }
-static bool barrier_or(bool predicate) {
-  emulator::Barrier& barrier = emulator::current->block->barrier;
-  bool& any = barrier.any[barrier.generation % 2];
-  any = any || predicate;
-  emulator::arrive(barrier);
-  return any;
-}
+static void barrier() { emulator::meet_block(false); }
+static bool barrier_or(bool predicate) { return emulator::meet_block(predicate); }
 
 static u32 bits_of(float value) { u32 bits; memcpy(&bits, &value, 4); return bits; }
 static float float_of(u32 bits) { float value; memcpy(&value, &bits, 4); return value; }
 static float fused_multiply_add(float a, float b, float c) { return a * b + c; }
-static float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
-static float hyperbolic_tangent(float x) { return tanhf(x); }
+static float sigmoid(float x) { return 1.f / (1.f + __builtin_expf(-x)); }
+static float hyperbolic_tangent(float x) { return __builtin_tanhf(x); }
 
 static u32 shuffle(u32 value, int lane) { return emulator::collect(&value, 1)[lane & 31][0]; }
 static float shuffle(float value, int lane) { return float_of(shuffle(bits_of(value), lane)); }
@@ -48,18 +42,18 @@ static float float_of_bf16(u32 half) { return float_of(half << 16); }
 static float float_of_fp16(u32 half) {
   const int exponent = half >> 10 & 31, fraction = half & 1023;
   const float sign = half >> 15 ? -1.f : 1.f;
-  if (exponent == 31) return fraction ? NAN : sign * INFINITY;
-  if (exponent == 0) return sign * ldexpf((float)fraction, -24);
-  return sign * ldexpf((float)(fraction + 1024), exponent - 25);
+  if (exponent == 31) return fraction ? __builtin_nanf("") : sign * __builtin_inff();
+  if (exponent == 0) return sign * __builtin_ldexpf((float)fraction, -24);
+  return sign * __builtin_ldexpf((float)(fraction + 1024), exponent - 25);
 }
 static u32 fp16_of(float value) {
   if (value != value) return 0x7fff;
-  const u32 sign = std::signbit(value) ? 0x8000 : 0;
-  const float size = fabsf(value);
+  const u32 sign = __builtin_signbit(value) ? 0x8000 : 0;
+  const float size = __builtin_fabsf(value);
   if (size >= 65520.f) return sign | 0x7c00;
-  int exponent = size >= ldexpf(1, -14) ? ilogbf(size) : -14;
+  int exponent = size >= __builtin_ldexpf(1, -14) ? __builtin_ilogbf(size) : -14;
   // A fraction that rounds up to 2048 carries into the exponent by plain addition.
-  const u32 fraction = (u32)nearbyintf(ldexpf(size, 10 - exponent));
+  const u32 fraction = (u32)__builtin_nearbyintf(__builtin_ldexpf(size, 10 - exponent));
   return sign | (fraction < 1024 ? fraction : ((u32)(exponent + 14) << 10) + fraction);
 }
 static u32 pack_bf16(float low, float high) { return bf16_of(low) | bf16_of(high) << 16; }
@@ -118,11 +112,9 @@ static u64 clock_ticks() { return emulator::rounds; }
 static void spin_pause() { emulator::yield(); }
 
 // ---- clusters -----------------------------------------------------------------------------------
-static void cluster_barrier() {
-  emulator::arrive(emulator::cluster_barriers[emulator::current->block->cluster]);
-}
+static void cluster_barrier() { emulator::meet_cluster(); }
 static void mbarrier_init(u64* mbarrier, u32 arrivals) {
-  *(emulator::Mbarrier*)mbarrier = {0, (uint8_t)arrivals, (uint8_t)arrivals, 0, 1};
+  *(emulator::Mbarrier*)mbarrier = {0, (uint8_t)arrivals, (uint8_t)arrivals, 0, 0};
 }
 static void mbarrier_expect(u64* mbarrier, u32 bytes) {
   emulator::Mbarrier& barrier = *(emulator::Mbarrier*)mbarrier;
@@ -134,9 +126,5 @@ static bool mbarrier_completed(u64* mbarrier, u32 parity) {
   return ((emulator::Mbarrier*)mbarrier)->phase != parity;
 }
 static void send_async(void* destination, u64* mbarrier, u32 rank, u32 value) {
-  emulator::Block& mine = *emulator::current->block;
-  char* there = emulator::blocks[mine.cluster * emulator::cluster_size + rank].shared;
-  emulator::maybe_preempt();
-  emulator::parcels.push_back({(uint32_t*)(there + ((char*)destination - mine.shared)), value,
-                               (emulator::Mbarrier*)(there + ((char*)mbarrier - mine.shared))});
+  emulator::send_bytes(destination, mbarrier, rank, value);
 }

@@ -3,7 +3,9 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
+#include <vector>
 
 namespace emulator {
 
@@ -87,12 +89,21 @@ static void* first_frame(char* top, void (*entry)()) {
 #error "the emulator switches stacks on x86-64 and aarch64 only"
 #endif
 
+// Stacks are kept for the next launch: most of a short launch would be spent on making them.
+static std::vector<char*> free_stacks;
+
 static void create_fiber(Fiber& fiber, void (*entry)()) {
-  fiber.stack = (char*)mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (free_stacks.empty()) {
+    void* stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (stack == MAP_FAILED) abort();
+    free_stacks.push_back((char*)stack);
+  }
+  fiber.stack = free_stacks.back();
+  free_stacks.pop_back();
   fiber.stack_pointer = first_frame(fiber.stack + STACK_BYTES, entry);
 }
-static void destroy_fiber(Fiber& fiber) { munmap(fiber.stack, STACK_BYTES); }
+static void destroy_fiber(Fiber& fiber) { free_stacks.push_back(fiber.stack); }
 static void switch_fiber(Fiber& from, Fiber& to) {
   emulator_switch(&from.stack_pointer, to.stack_pointer);
 }

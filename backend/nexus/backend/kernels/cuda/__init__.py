@@ -1,0 +1,1 @@
+"""The CUDA kernels: sources, configurations, packing, compilation and launch (README.md)."""
