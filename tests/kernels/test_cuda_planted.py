@@ -62,8 +62,8 @@ PLANTS = {
     "words of the exchange before accepted": Plant(
         CONFIGURATIONS["lstm"],
         "exchange_words.h",
-        "word[i].epoch != epoch",
-        "(int)(word[i].epoch + 2 - epoch) < 0",
+        "word.epoch != epoch",
+        "(int)(word.epoch + 2 - epoch) < 0",
     ),
     "gates read before the sums are whole": Plant(
         CONFIGURATIONS["lstm"],

@@ -22,10 +22,16 @@ WORD_LANES = 30
 SLOT_BYTES = 20
 MBARRIER_BYTES = 16
 
-REGISTERS_BESIDE_WEIGHTS = 56
-"""Addresses, the cell's arithmetic, words in flight: the most that compilation showed on any
-architecture beside weights and sums (docs/kernels-registers.json)."""
+REGISTERS_OF_STEPS = 44
+"""Of one thread for addresses and the cell's arithmetic. These five are fitted to compilations, so
+that what passes has no spills; the compiler may take more where there is room. The table in
+docs/kernels-registers.json holds what it took (`tools/kernel_registers.py`)."""
+REGISTERS_OF_PROJECTION = 68
+REGISTERS_OF_ITEM = 16
+REGISTERS_OF_SHARE = 8
+REGISTERS_OF_SECOND_PRODUCT = 8
 REGISTERS_SPARE = 4
+WORDS_IN_FLIGHT = 4
 
 
 class Exchange(Enum):
@@ -196,16 +202,31 @@ class Configuration:
         return self.hidden_tiles + (self.input_tiles if self.fused else ())
 
     @property
+    def loop_registers(self) -> int:
+        """Estimate for one thread during the steps: weights, sums, words in flight, the rest."""
+        held = sum(tile.held_registers for tile in self.loop_tiles)
+        sums = max(tile.sums_per_thread(self.batch_tile) for tile in self.hidden_tiles)
+        columns = self.batch_tile if self.family is Family.DOT else -(-self.batch_tile // 8)
+        in_flight = 4 * min(WORDS_IN_FLIGHT, -(-self.words // self.threads))
+        shared = any(tile.shared_bytes for tile in self.loop_tiles)
+        return (
+            REGISTERS_OF_STEPS
+            + held
+            + sums
+            + 4 * columns
+            + max(in_flight, REGISTERS_OF_ITEM * self.items)
+            + REGISTERS_OF_SHARE * shared
+            + REGISTERS_OF_SECOND_PRODUCT * (self.exchanges_per_step - 1)
+        )
+
+    @property
     def registers(self) -> int:
-        """Estimate for one thread: weights, sums, words in flight, and the rest."""
-        loop = sum(tile.held_registers for tile in self.loop_tiles)
-        loop += max(tile.sums_per_thread(self.batch_tile) for tile in self.hidden_tiles)
-        loop += 7 * self.items + 4 * min(4, -(-self.words // self.threads))
+        """Estimate for one thread: the steps, or the projection of x before them."""
         if self.fused:
-            return loop + REGISTERS_BESIDE_WEIGHTS
+            return self.loop_registers
         tile = self.input_tiles[0]
         before = tile.held_registers + tile.sums_per_thread(self.project_rows)
-        return max(loop, before) + REGISTERS_BESIDE_WEIGHTS
+        return max(self.loop_registers, before + REGISTERS_OF_PROJECTION)
 
     @property
     def macros(self) -> dict[str, int]:
@@ -233,9 +254,7 @@ class Configuration:
 
     def problem(self, limits: DeviceLimits, *, tiles: int = 1) -> str:
         """Why ``tiles`` batch tiles of it cannot run on such a GPU; empty if they can."""
-        registers = min(
-            limits_of.REGISTERS_PER_THREAD, limits_of.REGISTERS_PER_SM // round_up(self.threads, 32)
-        )
+        registers = limits_of.registers_per_thread(self.threads)
         checks = (
             (self._malformed(), "its sizes contradict each other"),
             (self.threads > limits_of.THREADS_PER_BLOCK, "more threads than a block has"),

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 REGISTERS_PER_SM = 65_536
 REGISTERS_PER_THREAD = 255
+WARPS_DEALT = 128
+"""Threads by which a block's registers are dealt out: a warp for each of an SM's four quarters."""
+REGISTERS_DEALT = 8
 THREADS_PER_BLOCK = 1024
 CLUSTER_ARCH = 90
 """From sm_90 on, blocks can be scheduled in clusters and write each other's shared memory."""
@@ -45,3 +48,10 @@ KNOWN = {
     )
 }
 """By product, for planning and for compiling ahead without the device."""
+
+
+def registers_per_thread(threads: int) -> int:
+    """The most that a thread of a block with so many threads can have."""
+    dealt = -(-threads // WARPS_DEALT) * WARPS_DEALT
+    most = REGISTERS_PER_SM // dealt // REGISTERS_DEALT * REGISTERS_DEALT
+    return min(REGISTERS_PER_THREAD, most)

@@ -67,6 +67,17 @@ class States:
         return int(self.h.shape[1])
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The tensors of a launch, which must outlive it, and its steps."""
+
+    x: Tensor
+    y: Tensor
+    table: Tensor
+    states: States
+    steps: int
+
+
 class PersistentLayer:
     """One layer, both its directions, or the layers of a wavefront, ready to be launched."""
 
@@ -88,6 +99,7 @@ class PersistentLayer:
         self._input = torch.from_numpy(packing.pack_input(configuration, parts)).to(to)
         self._bias = torch.from_numpy(packing.pack_bias(configuration, parts)).to(to)
         self._error = torch.zeros(1, dtype=torch.int32, device=to)
+        self._last: Prepared | None = None
         self._tiles = 0
         self._epoch = 0
         self._words = self._counters = self._error
@@ -102,19 +114,44 @@ class PersistentLayer:
             slots: The sequences. Steps of each from one row on.
             states: Rows that the slots begin from and leave.
         """
-        steps = max((slot.steps for slot in slots), default=0)
-        if not steps:
-            return
-        table = torch.from_numpy(slot_table(slots, self.configuration.batch_tile))
-        tiles = len(table) // self.configuration.batch_tile
-        self.reserve(tiles, steps)
-        table = table.to(self._launcher.device)
-        pointers = self._pointers(x, y, table, states)
-        grid = (self.configuration.blocks, self.configuration.parts, tiles)
-        launch = Launch(grid, pointers, states.rows, steps, self._epoch, self._patience_ticks)
+        if any(slot.steps for slot in slots):
+            self.start(self.prepare(x, y, slots, states))
+
+    def prepare(self, x: Tensor, y: Tensor, slots: Sequence[Slot], states: States) -> Prepared:
+        """All that a launch needs, on the device; see `run` for the arguments."""
+        configuration = self.configuration
+        _require(x, configuration.input_size, "x")
+        _require(y, configuration.directions * configuration.hidden_size, "y")
+        table = torch.from_numpy(slot_table(slots, configuration.batch_tile))
+        steps = max(slot.steps for slot in slots)
+        self._reserve(len(table) // configuration.batch_tile, steps)
+        return Prepared(x, y, table.to(self._launcher.device), states, steps)
+
+    def start(self, prepared: Prepared, *, afresh: bool = False) -> None:
+        """Launch it.
+
+        Args:
+            prepared: Kept by this object until the next launch.
+            afresh: Clear the exchange's memory first, so that the launch does not depend on the
+                number of those before it: what a CUDA graph must capture.
+        """
+        tiles = len(prepared.table) // self.configuration.batch_tile
+        self._reserve(tiles, prepared.steps)
+        if afresh:
+            self._words.zero_()
+            self._counters.zero_()
+            self._epoch = 0
+        launch = Launch(
+            (self.configuration.blocks, self.configuration.parts, tiles),
+            self._pointers(prepared),
+            prepared.states.rows,
+            prepared.steps,
+            self._epoch,
+            self._patience_ticks,
+        )
         self._launcher.launch(self.configuration, launch)
-        self._epoch += steps * self.configuration.exchanges_per_step
-        self._last = (x, y, table)  # until the next launch: the device may still be reading them
+        self._epoch += prepared.steps * self.configuration.exchanges_per_step
+        self._last = prepared
 
     def check(self) -> None:
         """Wait for the launches so far; raise InternalError if one gave up waiting."""
@@ -127,8 +164,7 @@ class PersistentLayer:
             reason="kernel_timeout",
         )
 
-    def reserve(self, tiles: int, steps: int) -> None:
-        """Make room for launches of so many batch tiles and steps, so that none allocates."""
+    def _reserve(self, tiles: int, steps: int) -> None:
         configuration = self.configuration
         most = EPOCH_MAX - steps * configuration.exchanges_per_step
         if tiles > self._tiles or self._epoch > most:
@@ -151,19 +187,16 @@ class PersistentLayer:
         self._error.zero_()
         self._tiles, self._epoch = tiles, 0
 
-    def _pointers(self, x: Tensor, y: Tensor, table: Tensor, states: States) -> tuple[int, ...]:
-        configuration = self.configuration
-        _require(x, configuration.input_size, "x")
-        _require(y, configuration.directions * configuration.hidden_size, "y")
+    def _pointers(self, prepared: Prepared) -> tuple[int, ...]:
         tensors = (
-            x,
-            y,
-            table,
+            prepared.x,
+            prepared.y,
+            prepared.table,
             self._recurrent,
             self._input,
             self._bias,
-            states.h,
-            states.c,
+            prepared.states.h,
+            prepared.states.c,
             self._projected,
             self._words,
             self._counters,

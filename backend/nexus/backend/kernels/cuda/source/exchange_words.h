@@ -9,7 +9,7 @@
 #pragma once
 
 constexpr int EXCHANGE_WORD_COUNT = BATCH_TILE * BLOCKS * WORDS_PER_ROW;  // of one exchange
-constexpr int WORDS_PER_THREAD = ceil_div(EXCHANGE_WORD_COUNT, THREADS);
+constexpr int WORDS_IN_FLIGHT = smaller(ceil_div(EXCHANGE_WORD_COUNT, THREADS), 4);
 
 struct Exchange {
   const Arguments& arguments;
@@ -78,24 +78,31 @@ struct Exchange {
     if (LAYERS > 1 && part > 0) add_release(credits_of(part - 1), 1);
   }
 
+  // A few words of a thread are in flight before the first of them is judged.
   __device__ __forceinline__ void read_words(const Word* words, int number, Element* to,
                                              int stride) {
-    const u32 epoch = arguments.epoch + number;
-    Word word[WORDS_PER_THREAD];
-    UNROLL for (int i = 0; i < WORDS_PER_THREAD; i++) {  // all in flight before the first is judged
-      const int index = i * THREADS + threadIdx.x;
-      if (index < EXCHANGE_WORD_COUNT) word[i] = load_word(&words[index]);
-    }
-    UNROLL for (int i = 0; i < WORDS_PER_THREAD; i++) {
-      const int index = i * THREADS + threadIdx.x;
-      if (index >= EXCHANGE_WORD_COUNT) continue;
-      watch.begin();
-      while (word[i].epoch != epoch) {
-        if (watch.expired()) return;
-        word[i] = load_word(&words[index]);
+    for (int first = threadIdx.x; first < EXCHANGE_WORD_COUNT; first += WORDS_IN_FLIGHT * THREADS) {
+      Word word[WORDS_IN_FLIGHT];
+      UNROLL for (int i = 0; i < WORDS_IN_FLIGHT; i++) {
+        const int index = first + i * THREADS;
+        if (index < EXCHANGE_WORD_COUNT) word[i] = load_word(&words[index]);
       }
-      unpack(word[i], index, to, stride);
+      UNROLL for (int i = 0; i < WORDS_IN_FLIGHT; i++) {
+        const int index = first + i * THREADS;
+        if (index >= EXCHANGE_WORD_COUNT) continue;
+        if (!wait_for_epoch(&words[index], arguments.epoch + number, word[i])) return;
+        unpack(word[i], index, to, stride);
+      }
     }
+  }
+
+  __device__ __forceinline__ bool wait_for_epoch(const Word* address, u32 epoch, Word& word) {
+    watch.begin();
+    while (word.epoch != epoch) {
+      if (watch.expired()) return false;
+      word = load_word(address);
+    }
+    return true;
   }
 
   __device__ __forceinline__ static void unpack(const Word& word, int index, Element* to,
