@@ -56,7 +56,7 @@ def run(
         for direction in range(shape.directions):
             index = layer * shape.directions + direction
             state: State = (h0[index], c0[index] if shape.cell.has_cell_state else None)
-            one = _Direction(shape.cell, weights.layers[index], backward=direction == 1)
+            one = _Direction(shape.cell, weights.layers[index], x.dtype, backward=direction == 1)
             y, state = one.run(x, steps, state)
             outputs.append(y)
             finals.append(state)
@@ -67,19 +67,27 @@ def run(
 
 def step(cell: Cell, weights: LayerWeights, x: Tensor, state: State) -> State:
     """One step of one layer: x [batch, input] and the state before it to the state after it."""
-    w_ih, w_hh, b_ih, b_hh = (
-        torch.from_numpy(array).to(x.dtype)
-        for array in (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh)
-    )
+    return _step(cell, _tensors(weights, x.dtype), x, state)
+
+
+def _step(cell: Cell, tensors: tuple[Tensor, ...], x: Tensor, state: State) -> State:
+    w_ih, w_hh, b_ih, b_hh = tensors
     return _STEPS[cell](x @ w_ih.T + b_ih, w_hh.T, b_hh, state)
+
+
+def _tensors(weights: LayerWeights, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    arrays = (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh)
+    return tuple(torch.from_numpy(array).to(dtype) for array in arrays)
 
 
 class _Direction:
     """One layer in one direction."""
 
-    def __init__(self, cell: Cell, weights: LayerWeights, *, backward: bool) -> None:
+    def __init__(
+        self, cell: Cell, weights: LayerWeights, dtype: torch.dtype, *, backward: bool
+    ) -> None:
         self._cell = cell
-        self._weights = weights
+        self._tensors = _tensors(weights, dtype)
         self._backward = backward
 
     def run(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
@@ -87,7 +95,7 @@ class _Direction:
         y = x.new_zeros(len(x), x.shape[1], state[0].shape[1])
         for t in reversed(range(len(x))) if self._backward else range(len(x)):
             active = (t < lengths).unsqueeze(1)
-            after = step(self._cell, self._weights, torch.where(active, x[t], 0), state)
+            after = _step(self._cell, self._tensors, torch.where(active, x[t], 0), state)
             state = (torch.where(active, after[0], state[0]), _kept(active, after[1], state[1]))
             y[t] = torch.where(active, state[0], 0)
         return y, state
