@@ -4,15 +4,19 @@ Weights are read by the zoo, from safetensors or torch's restricted reader: noth
 freely (ADR 0014).
 """
 
+import logging
 from pathlib import Path
 
 import torch
 
 from nexus.backend.device_name import DeviceKind, DeviceName
+from nexus.backend.kernels.accelerate import RECURRENT, accelerate
 from nexus.core.errors import FailedPreconditionError, InternalError
 from nexus.core.model import Model
 from nexus.zoo.handler import Array
 from nexus.zoo.networks import build_network
+
+logger = logging.getLogger(__name__)
 
 
 class TorchNetwork:
@@ -42,8 +46,9 @@ class TorchNetwork:
         self._cuda = device.kind is DeviceKind.CUDA
         network = build_network(model, model_root)
         self._channels_last = any(isinstance(m, torch.nn.Conv2d) for m in network.modules())
+        packed_bytes = 0 if self._cuda else self._accelerate(network, threads)
         self._network: torch.nn.Module | None = self._place(network)
-        self.memory_bytes = sum(
+        self.memory_bytes = packed_bytes + sum(
             tensor.numel() * tensor.element_size()
             for tensor in (*network.parameters(), *network.buffers())
         )
@@ -68,6 +73,15 @@ class TorchNetwork:
         self._network = None
         if self._cuda:
             torch.cuda.empty_cache()
+
+    def _accelerate(self, network: torch.nn.Module, threads: int) -> int:
+        """Let GRNN serve the recurrent layers; return the bytes of what it packed."""
+        if isinstance(network, RECURRENT):
+            return 0  # itself a layer, and nothing holds it that could hold another
+        done = accelerate(network, threads=threads)
+        for swapped in done.swapped:
+            logger.info("layer accelerated", extra={"model": self._name, "layer": str(swapped)})
+        return done.weight_bytes
 
     def _place(self, network: torch.nn.Module) -> torch.nn.Module:
         try:
