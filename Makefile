@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-full check fmt lint types imports protos protos-check dashboards bench clean
+.PHONY: help install cpu-kernels demo test test-full check fmt lint types imports protos protos-check dashboards bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,7 +17,15 @@ $(STAMP): pyproject.toml constraints.txt requirements-dev.txt requirements-demo.
 	$(BIN)/pip install --quiet --upgrade pip==26.3
 	$(BIN)/pip install --quiet --constraint constraints.txt --requirement requirements-dev.txt --editable '.[all]'
 	$(BIN)/pip install --quiet --no-deps --requirement requirements-demo.txt
+	@$(MAKE) --no-print-directory cpu-kernels
 	touch $(STAMP)
+
+cpu-kernels: ## compile the recurrent kernels for this CPU's family, where there is a C++ compiler
+	@if ! command -v $${CXX:-c++} >/dev/null; then \
+		echo "no C++ compiler: recurrent layers run on ONNX Runtime (install g++, then: make cpu-kernels)"; \
+	elif ! $(BIN)/pip install --quiet ./backend/cpu_kernels >$(VENV)/cpu_kernels.log 2>&1; then \
+		echo "recurrent kernels did not compile, ONNX Runtime runs these layers; why: $(VENV)/cpu_kernels.log"; \
+	fi
 
 demo: install ## the street query on real frames, about a minute
 	$(BIN)/nexus demo street --png street.png
