@@ -219,6 +219,35 @@ def test_longest_idle_stream_is_parked_for_who_needs_its_slot_and_comes_back() -
     assert w.ended(EndReason.FINISHED) == ["sequence"]
 
 
+def test_stream_that_left_is_not_parked() -> None:
+    w = world(slots=1)
+    for key in ("left", "idle"):
+        w.join(key, None)
+        w.feed(key, 3)
+        w.run_out()
+        if key == "left":
+            w.leave(key)
+    w.join("sequence", 5)
+    assert w.stories["idle"].parked
+    w.run_out()
+    assert w.ended(EndReason.FINISHED) == ["left", "sequence"]
+
+
+def test_stream_is_as_urgent_as_the_oldest_feed_that_is_left_of_it() -> None:
+    w = world(slots=1)
+    w.join("stream", None)
+    w.feed("stream", 3, 1_000)
+    w.run_out()
+    w.join("runs", 100)
+    w.feed("stream", 3, 90_000)
+    w.feed("stream", 3, 95_000)
+    w.join("sequence", 3, 50_000)
+    w.run_out()
+    ends = {key: story.ended_us for key, story in w.stories.items()}
+    assert w.chunks[-1].rows[0].key == "stream"
+    assert ends["sequence"] < w.now_us
+
+
 def test_stream_ends_when_nothing_is_fed_for_too_long() -> None:
     w = world(idle_us=10_000)
     w.join("unfed", None)
