@@ -78,7 +78,7 @@ def shapes(cell: Cell, layers: int, bidirectional: bool, largest: int) -> st.Sea
 def test_runners_cpu_kernels_equal_the_oracle(
     cell: Cell, bidirectional: bool, layers: int, precision: Precision
 ) -> None:
-    @settings(max_examples=15)
+    @settings(max_examples=6)
     @given(shapes(cell, layers, bidirectional, 70), st.sampled_from((1, 2)))
     def check(case: Case, threads: int) -> None:
         assert_equal(cpu_runner(case.weights, precision, threads), case, TOLERANCES[precision])
@@ -90,7 +90,7 @@ def test_runners_cpu_kernels_equal_the_oracle(
 def test_runners_onnxruntime_equals_the_oracle(
     cell: Cell, bidirectional: bool, layers: int
 ) -> None:
-    @settings(max_examples=5)
+    @settings(max_examples=2)
     @given(shapes(cell, layers, bidirectional, 40))
     def check(case: Case) -> None:
         assert_equal(OnnxRunner(case.weights, threads=1), case, 1e-5)

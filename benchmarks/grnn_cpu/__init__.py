@@ -1,0 +1,1 @@
+"""Recurrent layers on CPUs: GRNN against the best of the libraries, point by point."""
