@@ -13,7 +13,12 @@ from nexus.simulator.experiments.mixed_apps import APPLICATIONS, MODELS, mixed_a
 from nexus.simulator.experiments.one_device import prefix_rows
 from nexus.simulator.experiments.paper_files import paper_files, paper_scenarios
 from nexus.simulator.experiments.published import V100, V100_MS, scaled_to, zipf
-from nexus.simulator.experiments.query_analysis import query_analysis_rows
+from nexus.simulator.experiments.query_analysis import (
+    BEST_SPLIT,
+    query_analysis,
+    query_analysis_rows,
+    useful_splits,
+)
 from nexus.simulator.experiments.sixteen_sessions import sixteen_sessions_scenarios
 
 FOLDER = Path("examples/scenarios/paper")
@@ -78,8 +83,25 @@ def test_experiments_prefix_batching_doubles_ten_variants() -> None:
 
 
 def test_experiments_query_analysis_pays_where_the_slo_is_tight() -> None:
-    rows = query_analysis_rows(SHORT, fan_outs=(0.1,), slos_ms=(300.0,))
+    rows = query_analysis_rows(SHORT, fan_outs=(1.0,), slos_ms=(300.0,))
     assert rows[1].ratio > 1.13
+
+
+def test_experiments_query_analysis_leaves_no_useful_split_untried() -> None:
+    scenario = query_analysis(1.0, 300.0)
+    splits = [split["detect-classify"] for split in useful_splits(scenario)]
+    ssd = scenario.models[0].profiles["1080ti"]
+    assert [split["detect"] for split in splits] == [2 * ssd.latency_us(b) for b in range(1, 6)]
+    assert all(sum(split.values()) == 300_000 for split in splits)
+
+
+def test_experiments_best_split_is_no_worse_than_the_analysed_one() -> None:
+    rows = query_analysis_rows(
+        SHORT, ("nexus-paper", BEST_SPLIT), fan_outs=(0.1,), slos_ms=(400.0,)
+    )
+    analysed, best = rows
+    assert best.goodput >= 0.99 * analysed.goodput
+    assert best.paper is None
 
 
 @pytest.mark.full

@@ -1,12 +1,15 @@
 """Published serving systems as policies in virtual time, to be compared with (issue B, part 2)."""
 
-from nexus.simulator.baselines.arrangement import ArrangeSettings
+from nexus.simulator.baselines.arrangement import Arrangement, ArrangeSettings
+from nexus.simulator.baselines.nexus_paper import NexusParts
 from nexus.simulator.baselines.prefix_groups import PrefixGroup
 from nexus.simulator.baselines.registry import BASELINES, arrange_baseline, simulate_baseline
 
 __all__ = [
     "BASELINES",
     "ArrangeSettings",
+    "Arrangement",
+    "NexusParts",
     "PrefixGroup",
     "arrange_baseline",
     "simulate_baseline",

@@ -31,7 +31,7 @@ from nexus.simulator.baselines.duty_cycle_devices import DutyCycleDevices
 from nexus.simulator.baselines.overlap import without_overlap
 from nexus.simulator.baselines.planned_slots import paper_plan
 from nexus.simulator.baselines.prefix_groups import grouped
-from nexus.simulator.baselines.situation import uniform_devices
+from nexus.simulator.baselines.situation import Splits, uniform_devices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,12 @@ class NexusParts:
         if not self.overlap:
             scenario = without_overlap(scenario)
         splits = analysed_splits(scenario) if self.query_analysis else even_splits(scenario)
+        return self.arrange_split(scenario, splits, settings)
+
+    def arrange_split(
+        self, scenario: Scenario, splits: Splits, settings: ArrangeSettings
+    ) -> Arrangement:
+        """Plan the scenario with queries' SLOs divided as told."""
         groups = settings.prefix_groups if self.prefix else ()
         parts = grouped(scenario, splits, groups)
         if self.squishy:

@@ -1,13 +1,15 @@
 """Policies on one scenario: the highest rate each keeps its promise at, as plain rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from nexus.core.errors import InfeasibleError
 from nexus.core.units import US_PER_S
 from nexus.scheduler.scenario import Scenario
 from nexus.simulator.baselines import (
     BASELINES,
+    Arrangement,
     ArrangeSettings,
     PrefixGroup,
     arrange_baseline,
@@ -63,6 +65,10 @@ class Case:
     prefix_groups: tuple[PrefixGroup, ...] = ()
 
 
+Find: TypeAlias = Callable[[Case, str, ExperimentSettings], SimulationReport | None]
+"""The run at the highest rate that a policy keeps in a case; None: there is none."""
+
+
 def compare(
     experiment: str,
     cases: Sequence[Case],
@@ -70,16 +76,17 @@ def compare(
     settings: ExperimentSettings,
     *,
     against: str,
+    find: Find | None = None,
 ) -> list[Row]:
     """A row for every case and policy; ``policies`` are baselines or the cluster's own.
 
-    A policy that cannot keep its promise at any rate has a goodput of 0.
+    ``find`` is for experiments with policies of their own: instead of ``highest``. A policy that
+    cannot keep its promise at any rate has a goodput of 0.
     """
+    find = find or highest
     rows = []
     for case in cases:
-        reports = {
-            name: highest(case, name, settings) for name in dict.fromkeys((against, *policies))
-        }
+        reports = {name: find(case, name, settings) for name in dict.fromkeys((against, *policies))}
         reference = _goodput(reports[against])
         rows += [
             Row(
@@ -99,27 +106,44 @@ def compare(
 
 def highest(case: Case, policy: str, settings: ExperimentSettings) -> SimulationReport | None:
     """The run at the highest rate at which every session has 99 % in time; None: there is none."""
-    scenario = replace(case.scenario, duration_us=round(settings.seconds * US_PER_S))
+    return highest_of(case.scenario, runner(case, policy, settings), settings)
+
+
+def highest_of(
+    scenario: Scenario, simulate: Simulate, settings: ExperimentSettings
+) -> SimulationReport | None:
+    """The same of any way to run a scenario."""
+    timed = replace(scenario, duration_us=round(settings.seconds * US_PER_S))
     judge = worst if settings.each else overall
     try:
-        return search_rate(scenario, runner(case, policy, settings), good=judge).report
+        return search_rate(timed, simulate, good=judge).report
     except InfeasibleError:
         return None
 
 
 def runner(case: Case, policy: str, settings: ExperimentSettings) -> Simulate:
     """A function that runs the case's scenario, at any rates, under one policy."""
-    simulation = SimulationSettings(
+    if policy not in BASELINES:
+        return lambda scenario: simulate_policy(scenario, policy, _simulation(settings))
+    arrangement = arrange_baseline(
+        case.scenario, policy, ArrangeSettings(prefix_groups=case.prefix_groups)
+    )
+    return arranged_runner(arrangement, policy, settings)
+
+
+def arranged_runner(
+    arrangement: Arrangement, policy: str, settings: ExperimentSettings
+) -> Simulate:
+    """A function that runs what the arrangement is for, at any rates; ``policy`` names it."""
+    return lambda scenario: run_arrangement(arrangement, scenario, policy, _simulation(settings))
+
+
+def _simulation(settings: ExperimentSettings) -> SimulationSettings:
+    return SimulationSettings(
         seed=settings.seed,
         warmup_us=settings.warmup_us,
         good_min=GOOD_FRACTION_MIN if settings.each else 0.0,
     )
-    if policy not in BASELINES:
-        return lambda scenario: simulate_policy(scenario, policy, simulation)
-    arrangement = arrange_baseline(
-        case.scenario, policy, ArrangeSettings(prefix_groups=case.prefix_groups)
-    )
-    return lambda scenario: run_arrangement(arrangement, scenario, policy, simulation)
 
 
 def _goodput(report: SimulationReport | None) -> float:

@@ -36,6 +36,8 @@ RESNET50_1080TI_MS = (1.053, 5.072)
 SSD_BATCH_1_MS = 47.0
 GOOGLENET_BATCH_1_MS = 4.2
 """The paper, section 2: the traffic application's models on a 1080Ti, one input at a time."""
+INCEPTION_BATCH_1_MS = 7.0
+"""The paper, Table 1."""
 
 VGG_16_TITAN_X_MS = (3.19, 4.9)
 VGG_FACE_TITAN_X_MS = (3.19, 4.9)

@@ -5,10 +5,11 @@ from typing import Any
 
 import yaml
 
+from nexus.core.names import StageName
 from nexus.core.profile import Profile
 from nexus.core.query import Per, Stage
 from nexus.core.units import BYTES_PER_MB, ms_from_us, s_from_us
-from nexus.scheduler.scenario import Arrivals, Scenario, ScenarioModel, ScenarioQuery
+from nexus.scheduler.scenario import Arrivals, FanOut, Scenario, ScenarioModel, ScenarioQuery
 
 
 def scenario_yaml(scenario: Scenario, comment: str) -> str:
@@ -88,18 +89,26 @@ def _query(entry: ScenarioQuery) -> dict[str, Any]:
         "slo_ms": ms_from_us(entry.query.slo_us),
         "rate": entry.rate,
         "arrivals": _arrivals(entry.arrivals),
-        "stages": [_stage(stage) for stage in entry.query.stages],
+        "stages": [_stage(stage, entry.fan_outs) for stage in entry.query.stages],
     }
 
 
-def _stage(stage: Stage) -> dict[str, Any]:
+def _stage(stage: Stage, fan_outs: Mapping[StageName, FanOut]) -> dict[str, Any]:
     data: dict[str, Any] = {"name": stage.name, "model": stage.model}
     if stage.after:
         data["after"] = list(stage.after)
         data["per"] = stage.per.value if stage.per else Per.FINDING.value
         data["fan_out"] = stage.fan_out
         data["fan_out_max"] = stage.fan_out_max
+    if stage.name in fan_outs:
+        data |= _fan_out(fan_outs[stage.name])
     return data
+
+
+def _fan_out(fan_out: FanOut) -> dict[str, Any]:
+    if fan_out.kind == "listed":
+        return {"fan_out_values": list(fan_out.values)}
+    return {"fan_out_kind": fan_out.kind}
 
 
 def _arrivals(arrivals: Arrivals) -> dict[str, Any]:
