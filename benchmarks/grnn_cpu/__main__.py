@@ -6,6 +6,7 @@ OpenVINO is installed for it alone: ``pip install -r benchmarks/requirements-grn
 
 import argparse
 import json
+import os
 import platform
 import random
 from collections.abc import Sequence
@@ -28,20 +29,22 @@ LIBRARIES = ("torch", "onnxruntime", "openvino", "numpy")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the page, and keep it where asked."""
     given = _parser().parse_args(arguments)
+    before = os.getloadavg()[0]
     machine = measure_machine()
     points = [p for p in grid(quick=given.quick) if given.only in regime_of(p).name]
     if given.points:
         points = random.Random(given.seed).sample(points, min(given.points, len(points)))  # noqa: S311 - a sample of points
     sequences = [_sequence(p, machine, given) for p in points]
     steps = [_step(p, given.budget) for p in step_grid(quick=given.quick)] if given.steps else []
-    text = page(machine, _about(), sequences, steps)
+    about = _about(loads=(before, os.getloadavg()[0]))
+    text = page(machine, about, sequences, steps)
     print(text)
     if given.page:
         given.page.write_text(text)
     if given.json:
         found = [{**asdict(one), "point": _plain(one.point)} for one in (*sequences, *steps)]
         given.json.write_text(
-            json.dumps({"about": _about(), "machine": asdict(machine), "measured": found}, indent=1)
+            json.dumps({"about": about, "machine": asdict(machine), "measured": found}, indent=1)
         )
 
 
@@ -63,13 +66,16 @@ def _plain(point: Point) -> dict[str, str | int]:
     return {**asdict(point), "cell": point.cell.value}
 
 
-def _about() -> str:
+def _about(loads: tuple[float, float]) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     cpu = names[0] if names else platform.machine()
     kernels = (cpu_features() or ("none",))[0]
-    return f"{cpu}, Python {platform.python_version()}, kernels {kernels}, {versions}."
+    return (
+        f"{cpu}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, kernels "
+        f"{kernels}, {versions}. Load average {loads[0]:.1f} to {loads[1]:.1f}."
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,15 +11,13 @@ import onnxruntime as ort
 import torch
 
 from benchmarks.grnn_cpu.regimes import Point
+from benchmarks.grnn_cpu.results import OURS, OURS_BF16, OURS_STRICT
 from nexus.backend.kernels.cell import Cell, Precision
 from nexus.backend.kernels.cpu_runner import CpuRunner
 from nexus.backend.kernels.onnx_graph import stack_graph
 from nexus.backend.kernels.weights import Floats, from_torch
 
 Contenders: TypeAlias = dict[str, Callable[[], Any]]
-OURS, OURS_STRICT, OURS_BF16 = "ours ", "ours strict ", "ours bf16 "
-PEERS = ("torch ", "onnxruntime ", "openvino ", "torch.compile ")
-PEERS_BF16 = ("torch bf16 ", "openvino bf16 ")
 
 
 def contenders(point: Point, *, compiled: bool = False) -> tuple[Contenders, Floats]:

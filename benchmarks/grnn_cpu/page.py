@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.grnn_cpu.contenders import OURS, OURS_BF16, OURS_STRICT, PEERS, PEERS_BF16
 from benchmarks.grnn_cpu.machine import Machine
 from benchmarks.grnn_cpu.regimes import (
     CELLS,
@@ -13,7 +12,15 @@ from benchmarks.grnn_cpu.regimes import (
     Point,
     regime_of,
 )
-from benchmarks.grnn_cpu.results import Measured, geometric_mean
+from benchmarks.grnn_cpu.results import (
+    OURS,
+    OURS_BF16,
+    OURS_STRICT,
+    PEERS,
+    PEERS_BF16,
+    Measured,
+    geometric_mean,
+)
 from nexus.backend.kernels.cell import Cell
 
 PREFACE = """# Recurrent layers on a CPU

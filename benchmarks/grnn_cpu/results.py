@@ -4,8 +4,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.grnn_cpu.contenders import OURS, OURS_BF16, OURS_STRICT, PEERS, PEERS_BF16
 from benchmarks.grnn_cpu.regimes import Point
+
+OURS, OURS_STRICT, OURS_BF16 = "ours ", "ours strict ", "ours bf16 "
+PEERS = ("torch ", "onnxruntime ", "openvino ", "torch.compile ")
+PEERS_BF16 = ("torch bf16 ", "openvino bf16 ")
+"""Kinds of contenders. The number of threads follows in a contender's name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """Which runner is chosen, and that a machine without the extension hears of it once."""
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -45,3 +47,13 @@ def test_runner_choice_of_the_fallback_is_logged_once(
     assert [record.message for record in caplog.records] == [
         choose_runner(None, onnxruntime=True).why
     ]
+
+
+def test_runner_choice_does_not_import_torch() -> None:
+    code = (
+        "import sys, nexus.backend.server, nexus.backend.kernels.choose_runner as choose\n"
+        "import nexus.backend.kernels.onnx_runner, nexus.backend.kernels.weights\n"
+        "choose.cpu_features()\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

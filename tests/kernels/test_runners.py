@@ -190,11 +190,12 @@ def test_runners_name_what_a_step_misses(build: Build) -> None:
 
 @needs_cpu_kernels
 def test_runners_serve_few_rows_by_narrow_weights_where_they_are_as_good() -> None:
-    shape = StackShape(Cell.LSTM, 128, 256)
-    case = random_case(shape, steps=40, batch=2, seed=1, ragged=False, states=False)
+    shape = StackShape(Cell.LSTM, 64, 512)
+    case = random_case(shape, steps=20, batch=2, seed=1, ragged=False, states=False)
     narrow, wide = cpu_runner(case.weights), cpu_runner(case.weights, narrow_batch_max=0)
-    assert narrow.weight_bytes >= wide.weight_bytes
-    assert ("fp24" in narrow.name) == (narrow.weight_bytes > wide.weight_bytes)
+    if (cpu_features() or ("",))[0] in {"avx2", "avx512", "avx512_bf16"}:
+        assert "fp24" in narrow.name
+        assert narrow.weight_bytes > wide.weight_bytes
     for runner in (narrow, wide):
         assert_equal(runner, case, 1e-5)
     loud = random_weights(shape, np.random.default_rng(1), scale=2.0)

@@ -4,6 +4,7 @@ Threads are shared by all stacks of a process: workers are pinned, so two pools 
 same cores, and the device executes one batch at a time anyway.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from functools import lru_cache
@@ -26,12 +27,14 @@ from nexus.core.errors import InvalidArgumentError
 
 NARROW_BATCH_MAX = 2
 """Rows up to which a step costs what its weights' bytes cost; beyond them, multiplications do."""
-NARROW_BYTES_MIN = 128 * 1024
-"""Of a layer's state matrix in fp32: a smaller one stays in the nearest cache, at no cost."""
+NARROW_BYTES_MIN = {"avx512": 1 << 20, "avx512_bf16": 1 << 20, "avx2": 1 << 22}
+"""From which size of a layer's fp32 state matrix three bytes are faster, by instruction set.
+
+A smaller matrix stays in a near cache, at no cost; narrow registers unpack more slowly. Where a set
+is not named, they are never faster.
+"""
 NARROW_ERROR_MAX = 5e-6
 """By which 3-byte weights may change an output: half of what fp32 promises."""
-NARROW_FEATURE = "avx512"
-"""With narrower registers three bytes cost more to unpack than they save."""
 PROBE_STEPS = 16
 
 
@@ -117,9 +120,8 @@ class CpuRunner:
 
     def _probed(self, weights: StackWeights) -> extension.Stack | None:
         """The stack with 3-byte weights, where it is faster and as good."""
-        if NARROW_FEATURE not in extension.features():
-            return None
-        if max(one.w_hh.nbytes for one in weights.layers) < NARROW_BYTES_MIN:
+        least = NARROW_BYTES_MIN.get(extension.features()[0], math.inf)
+        if max(one.w_hh.nbytes for one in weights.layers) < least:
             return None
         narrow = _packed(weights, Precision.FP24)
         pool = shared_pool(self._threads, os.getpid())
