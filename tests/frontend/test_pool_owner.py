@@ -141,6 +141,16 @@ def test_pool_owner_takes_a_spare_only_when_the_others_are_late() -> None:
     assert place(owner_of(members=2, spares=1), 16) == ["b0"] * 8 + ["b1"] * 8
 
 
+def test_pool_owner_takes_a_spare_where_others_might_get_in_the_way() -> None:
+    # The member has done its first batch at 18 ms; alone, a second is in time by 50 - 18 = 32 ms.
+    # With 15 ms of slack it must be free by 17 ms to be surely so.
+    one = replace(session("s", 2.0, 10.0, 50.0, batch=4, rate=1_000.0), slack_us=15_000)
+    for spares, second in ((0, "b0"), (1, "b1")):
+        what = pool(1 + spares, one, spares=spares)
+        owner = PoolOwner(what, [member.backend for member in what.members], travel_us=0)
+        assert place(owner, 8) == ["b0"] * 4 + [second] * 4
+
+
 def test_pool_batch_takes_more_until_its_head_would_be_late() -> None:
     # l(b) = 2 b + 10 ms, and the head is due at 50 ms.
     latencies = BatchLatencies([12_000, 14_000, 16_000, 18_000], target=4)

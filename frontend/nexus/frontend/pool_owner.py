@@ -9,7 +9,7 @@ starts and ends; BatchStarted corrects it. What could not be in time is refused 
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from nexus.core.names import BackendName, SessionName
 from nexus.core.request import DropReason, Outcome, dropped
@@ -27,6 +27,19 @@ Placed: TypeAlias = BackendName | Outcome
 """Where items go, or why they are refused."""
 _Opening: TypeAlias = tuple[MemberTimeline, int, int | None]
 """A member, when it is free for the batch, and which of those waiting there it goes before."""
+
+
+class _Need(NamedTuple):
+    """When a device must be free for a batch that is full at ``ready_us``.
+
+    At ``latest_us`` to be in time; by ``entitled_us`` on a member, given what the session has had;
+    and by ``surely_us`` to be so although others get in the way, as the plan allows for.
+    """
+
+    ready_us: int
+    latest_us: int
+    entitled_us: int
+    surely_us: int
 
 
 class PoolOwner:
@@ -158,9 +171,11 @@ class PoolOwner:
         ready_us = max(now_us, min(full_us, early_us - latencies.of(planned)))
         thrift = self._load.thrift(len(self._members), now_us)
         least = max(items, latencies.good_enough(planned, thrift))
-        latest_us = self._latest_us(filling, due_us - latencies.of(least), ready_us, now_us)
-        chosen = self._choose(ready_us, latest_us, now_us, avoid) or self._go_ahead(
-            latencies.of(least), ready_us, latest_us, now_us, avoid
+        latest_us = due_us - latencies.of(least)
+        entitled_us = self._entitled_us(filling, latest_us, ready_us, now_us)
+        need = _Need(ready_us, latest_us, entitled_us, entitled_us - filling.session.slack_us)
+        chosen = self._choose(need, now_us, avoid) or self._go_ahead(
+            latencies.of(least), ready_us, entitled_us, now_us, avoid
         )
         if chosen is None:
             filling.entitlement.refused(now_us + filling.session.slo_us)
@@ -185,13 +200,17 @@ class PoolOwner:
         filling.entitlement.spend(latencies.of(planned))
         return batch
 
-    def _choose(
-        self, ready_us: int, latest_us: int, now_us: int, avoid: BackendName
-    ) -> _Opening | None:
-        """The member for a batch, and when it is free; a spare only if no other is in time."""
-        for members in (self._members, self._spares):
+    def _choose(self, need: _Need, now_us: int, avoid: BackendName) -> _Opening | None:
+        """The member for a batch, and when it is free; a spare where none is surely free in time.
+
+        Nobody is more entitled to a spare than others.
+        """
+        limits = [(self._members, need.entitled_us)]
+        if self._spares:
+            limits = [(self._members, need.surely_us), (self._spares, need.latest_us), *limits]
+        for members, limit_us in limits:
             able = [m for m in members if m.backend != avoid] if avoid else members
-            chosen = _best(able, ready_us, latest_us, now_us)
+            chosen = _best(able, need.ready_us, limit_us, now_us)
             if chosen is not None:
                 return (*chosen, None)
         return None
@@ -208,7 +227,9 @@ class PoolOwner:
                     return member, free_us, position
         return None
 
-    def _latest_us(self, filling: BatchFilling, latest_us: int, ready_us: int, now_us: int) -> int:
+    def _entitled_us(
+        self, filling: BatchFilling, latest_us: int, ready_us: int, now_us: int
+    ) -> int:
         """When a device must be free for it at the latest, given what else it is entitled to."""
         if all(other is filling for other in self._fillings.values()):
             return latest_us
