@@ -19,7 +19,7 @@ def report(at_s: float, frontend: str = "f0", calls: int = 0, **arrivals: int) -
         incarnation=1,
         address="",
         at_us=round(at_s * US_PER_S),
-        arrivals=arrivals,
+        arrivals=arrivals | ({"q/car": calls} if calls else {}),
         stages={"q/car": StageCount(calls, 0)} if calls else {},
     )
 

@@ -142,6 +142,7 @@ class VirtualCluster:
         for stage, fan_out in self.fan_outs.items():
             frames = round(self.rates[stage.split("/")[0]])
             seen = stages.get(stage, StageCount(0, 0))
+            arrivals[stage] = arrivals.get(stage, 0) + round(frames * fan_out)
             stages[stage] = StageCount(
                 seen.calls + round(frames * fan_out), seen.parent_calls + frames
             )

@@ -106,11 +106,12 @@ class FrontendReport:
     """What one frontend saw since it started; counters only grow, so a lost report loses nothing.
 
     ``arrivals`` counts items offered per session, refused ones included (the planner must see the
-    demand); query names are keys too and count frames. ``stages`` counts fan-out per
-    ``QUERY/STAGE``. ``table_version`` is the routing table in use: the scheduler withdraws a
-    backend only once no live frontend routes by an older table. ``peer_address`` is where other
-    frontends reach it (``host:port``); empty: it neither owns pools nor asks owners. ``lost`` are
-    the backends of that table whose connection broke and has not come back.
+    demand); sessions of stages (``QUERY/STAGE``) are among them, and query names, which count
+    frames. ``stages`` counts fan-out per ``QUERY/STAGE``. ``table_version`` is the routing table in
+    use: the scheduler withdraws a backend only once no live frontend routes by an older table.
+    ``peer_address`` is where other frontends reach it (``host:port``); empty: it neither owns pools
+    nor asks owners. ``lost`` are the backends of that table whose connection broke and has not come
+    back.
     """
 
     frontend: FrontendName

@@ -2,7 +2,7 @@
 
 Averages see a step late. Here nothing is averaged: the rate of a key is what its counters grew by
 over the last 1, 2 or 5 s (InferLine's traffic envelope at several time-scales). Keys are those of
-``FrontendReport``: sessions and queries (arrivals), ``QUERY/STAGE`` (calls).
+``FrontendReport.arrivals``: sessions, those of stages (``QUERY/STAGE``) too, and queries.
 
 What is noise differs by stream, so its *dispersion* is measured, too: the variance of the counts of
 successive seconds over their mean. It is 1 for Poisson arrivals, below for even ones, and n where
@@ -50,7 +50,7 @@ def remembered(recent: Recent, reports: Iterable[FrontendReport]) -> Recent:
 
 
 def window_rates(recent: Recent, window_us: int) -> dict[str, float]:
-    """Items/s (or frames, or calls) of every key over the window; empty while nobody spans it."""
+    """Items/s (of queries: frames/s) of every key over the window; empty while nobody spans it."""
     rates: dict[str, float] = {}
     for reports in recent.values():
         last = reports[-1]
@@ -61,10 +61,6 @@ def window_rates(recent: Recent, window_us: int) -> dict[str, float]:
         per_s = US_PER_S / (last.at_us - first.at_us)
         for key, count in last.arrivals.items():
             rates[key] = rates.get(key, 0.0) + (count - first.arrivals.get(key, 0)) * per_s
-        for key, stage in last.stages.items():
-            before = first.stages.get(key)
-            calls = stage.calls - (before.calls if before is not None else 0)
-            rates[key] = rates.get(key, 0.0) + calls * per_s
     return rates
 
 
