@@ -88,8 +88,8 @@ class SimulatedCluster:
 
     @property
     def is_rolled_out(self) -> bool:
-        """Whether all that the newest plan counts on is loaded and in every frontend's table."""
-        table = self.store.table
+        """Whether all of the newest plan is loaded, spares too, and in every frontend's table."""
+        table, plan = self.store.table, self.store.plan
         spots = {(route.backend, s.session) for s in table.sessions for route in s.routes}
         spots |= {
             (member.backend, session.session)
@@ -99,13 +99,19 @@ class SimulatedCluster:
         }
         wanted = {
             (backend.backend, placement.session)
-            for backend in self.store.plan.backends
+            for backend in plan.backends
             for placement in backend.placements
-            if not placement.spare
+            if not placement.spare or placement.pool is not None
         }
+        loaded = {status.backend: status.loaded for status in self.store.backends()}
         return (
             bool(wanted)
             and wanted <= spots
+            and all(
+                placement.session in loaded.get(backend.backend, ())
+                for backend in plan.backends
+                for placement in backend.placements
+            )
             and all(frontend.table_seen is table for frontend in self.frontends)
         )
 
