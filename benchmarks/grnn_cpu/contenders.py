@@ -15,7 +15,7 @@ from benchmarks.grnn_cpu.results import OURS, OURS_BF16, OURS_STRICT
 from nexus.backend.kernels.cell import Cell, Precision
 from nexus.backend.kernels.cpu_runner import CpuRunner
 from nexus.backend.kernels.onnx_graph import stack_graph
-from nexus.backend.kernels.weights import Floats, from_torch
+from nexus.backend.kernels.weights import Floats, StackWeights, from_torch
 
 Contenders: TypeAlias = dict[str, Callable[[], Any]]
 
@@ -26,18 +26,19 @@ def contenders(point: Point, *, compiled: bool = False) -> tuple[Contenders, Flo
     kind = torch.nn.LSTM if point.cell is Cell.LSTM else torch.nn.GRU
     layer = kind(point.hidden, point.hidden, point.layers).eval().requires_grad_(False)
     x = torch.randn(point.steps, point.batch, point.hidden)
+    weights = from_torch(layer)
+    graph = stack_graph(weights, ragged=False, states=False)
     threads = (1, 2) if point.one_thread_may_win else (2,)
     found: Contenders = {}
     for n in threads:
         found[f"torch {n}"] = _torch(layer, x, n)
-        found[f"onnxruntime {n}"] = _onnxruntime(layer, x.numpy(), n)
-        found[f"openvino {n}"] = _openvino(layer, x.numpy(), n, "f32")
-        found |= _ours(layer, x.numpy(), n)
+        found[f"onnxruntime {n}"] = _onnxruntime(graph, x.numpy(), n)
+        found[f"openvino {n}"] = _openvino(graph, x.numpy(), n, "f32")
+        found[f"openvino bf16 {n}"] = _openvino(graph, x.numpy(), n, "bf16")
+        found |= _ours(weights, x.numpy(), n)
     halved = kind(point.hidden, point.hidden, point.layers).eval().requires_grad_(False)
     halved.load_state_dict(layer.state_dict())
     found["torch bf16 2"] = _torch(halved.bfloat16(), x.bfloat16(), 2)
-    for n in threads:
-        found[f"openvino bf16 {n}"] = _openvino(layer, x.numpy(), n, "bf16")
     if compiled:
         found["torch.compile 2"] = _torch(_compiled(layer), x, 2)
     with torch.inference_mode():
@@ -50,8 +51,7 @@ def largest_error(answer: Any, wanted: Floats) -> float:
     return float(np.abs(array.reshape(wanted.shape) - wanted).max())
 
 
-def _ours(layer: torch.nn.RNNBase, x: Floats, threads: int) -> Contenders:
-    weights = from_torch(layer)
+def _ours(weights: StackWeights, x: Floats, threads: int) -> Contenders:
     runners = {
         OURS: CpuRunner(weights, threads=threads),
         OURS_BF16: CpuRunner(weights, threads=threads, precision=Precision.BF16),
@@ -85,25 +85,24 @@ def _compiled(layer: torch.nn.RNNBase) -> Callable[[torch.Tensor], Any]:
     return found
 
 
-def _onnxruntime(layer: torch.nn.RNNBase, x: Floats, threads: int) -> Callable[[], Any]:
-    session = onnx_session(layer, threads, states=False)
+def _onnxruntime(graph: bytes, x: Floats, threads: int) -> Callable[[], Any]:
+    session = onnx_session(graph, threads)
     return lambda: session.run(None, {"x": x})[0]
 
 
-def onnx_session(layer: torch.nn.RNNBase, threads: int, *, states: bool) -> ort.InferenceSession:
-    """A session of the layer alone, with no lengths to look at."""
+def onnx_session(graph: bytes, threads: int) -> ort.InferenceSession:
+    """A session with so many threads."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    graph = stack_graph(from_torch(layer), ragged=False, states=states)
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def _openvino(layer: torch.nn.RNNBase, x: Floats, threads: int, kept: str) -> Callable[[], Any]:
+def _openvino(graph: bytes, x: Floats, threads: int, kept: str) -> Callable[[], Any]:
     import openvino  # noqa: PLC0415 - slow, and only for this
 
     core = openvino.Core()
-    model = core.read_model(stack_graph(from_torch(layer), ragged=False, states=False))
+    model = core.read_model(graph)
     model.reshape(list(x.shape))  # known sizes: the best it can do
     settings = {
         "PERFORMANCE_HINT": "LATENCY",

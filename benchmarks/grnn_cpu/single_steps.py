@@ -11,6 +11,7 @@ from benchmarks.grnn_cpu.contenders import onnx_session
 from benchmarks.grnn_cpu.regimes import CELLS, Point
 from nexus.backend.kernels.cell import Cell
 from nexus.backend.kernels.cpu_runner import CpuRunner
+from nexus.backend.kernels.onnx_graph import stack_graph
 from nexus.backend.kernels.weights import Floats, from_torch
 
 HIDDEN = (64, 256, 512)
@@ -45,7 +46,7 @@ def _ours(layer: torch.nn.RNNBase, x: Floats, threads: int) -> Callable[[], Any]
 
 
 def _onnxruntime(layer: torch.nn.RNNBase, x: Floats, threads: int) -> Callable[[], Any]:
-    session = onnx_session(layer, threads, states=True)
+    session = onnx_session(stack_graph(from_torch(layer), ragged=False), threads)
     names = ["h0", "c0"] if layer.mode == "LSTM" else ["h0"]
     feed = {name: np.zeros((1, len(x), layer.hidden_size), np.float32) for name in names}
     feed["x"] = x[None]
