@@ -39,7 +39,7 @@ def test_preferred_chunk_is_the_shortest_within_its_share_of_overhead(
     rows: int, overhead_us: float, step_us: float
 ) -> None:
     cost = linear_cost(overhead_us=overhead_us, first_us=step_us)
-    steps = cost.preferred_steps(rows)
+    steps = cost.preferred_steps[rows]
     step_us = cost.steps_us[rows]
     assert overhead_us <= OVERHEAD_SHARE * steps * step_us * (1 + 1e-9)
     assert steps == 1 or overhead_us > OVERHEAD_SHARE * (steps - 1) * step_us * (1 - 1e-9)
@@ -47,7 +47,7 @@ def test_preferred_chunk_is_the_shortest_within_its_share_of_overhead(
 
 def test_chunk_is_no_longer_than_what_is_there_or_what_there_is_time_for() -> None:
     cost = linear_cost(overhead_us=30.0, first_us=10.0)
-    assert chunk_steps(cost, 1, longest=100, room_us=10_000) == 20
+    assert chunk_steps(cost, 1, longest=100, room_us=10_000) == 30
     assert chunk_steps(cost, 1, longest=7, room_us=10_000) == 7
     assert chunk_steps(cost, 1, longest=100, room_us=80) == 5
     assert chunk_steps(cost, 1, longest=100, room_us=-80) == 1
@@ -60,14 +60,14 @@ def test_chunk_is_no_longer_than_what_is_there_or_what_there_is_time_for() -> No
 def test_finish_is_what_stepping_through_the_company_takes(others: list[int], steps: int) -> None:
     cost = linear_cost()
     stepwise_us = sum(
-        cost.paced_us(1 + sum(left > step for left in others)) for step in range(steps)
+        cost.paced_us[1 + sum(left > step for left in others)] for step in range(steps)
     )
     assert finish_us(cost, others, steps) == pytest.approx(stepwise_us)
 
 
 def test_slots_are_as_many_as_pay_within_the_budget() -> None:
-    # Throughput per row grows up to 6 rows, and no more.
-    cost = chunk_cost({1: (0.01, 6.0), 6: (0.01, 12.0), 12: (0.01, 24.1)})
+    # Throughput grows up to 6 rows, and hardly more.
+    cost = chunk_cost({1: (0.01, 6.0), 6: (0.01, 12.0), 12: (0.01, 23.5)})
     assert best_slots(cost, steps=100, budget_us=1_000_000) == 6
     assert best_slots(cost, steps=100, budget_us=1_100) == 5
     assert best_slots(cost, steps=100, budget_us=10) == 1

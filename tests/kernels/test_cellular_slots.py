@@ -203,6 +203,23 @@ def test_driver_refuses_input_of_another_width_and_goes_on() -> None:
     assert [type(report) for report in d.take()] == [Progress, Over]
 
 
+def test_driver_runs_a_chunk_without_whom_was_cancelled_meanwhile() -> None:
+    chance = np.random.default_rng(1)
+    weights = random_weights(StackShape(Cell.GRU, 3, 8), chance)
+    d = driver(gathered(weights, 2))
+    x = normal(chance, 4, 3)
+    d.join("opens", x[:1])
+    d.join("stays", x)
+    d.join("goes", x)
+    d.run_chunk()
+    d.cancel("goes")
+    d.run_chunk()
+    pieces = {report.key: report for report in d.take() if isinstance(report, Progress)}
+    assert set(pieces) == {"opens", "stays"}
+    wanted = expected(weights, x, None).y[:, 0].numpy()
+    assert np.abs(pieces["stays"].y - wanted).max() < TOLERANCE
+
+
 def test_driver_reports_a_chunk_that_failed_and_goes_on() -> None:
     class Broken(GatheredSlots):
         fails = True

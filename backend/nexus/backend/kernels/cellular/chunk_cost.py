@@ -6,24 +6,39 @@ leave soon, large ones pay the overhead less often (grnn.md, section 3).
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from nexus.core.errors import InvalidArgumentError
 
-OVERHEAD_SHARE = 0.15
+OVERHEAD_SHARE = 0.1
 """What the overhead of a chunk may add to its steps, unless somebody would be late by that."""
+
+NEARLY = 0.95
+"""Of the highest throughput: what the last few slots would add is not worth their waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkCost:
-    """Microseconds by the number of rows, the same number of entries in both; index 0 is unused.
+    """Microseconds by the number of rows, the same number of entries in all; index 0 is unused.
 
-    Neither falls as rows are added.
+    Neither ``overheads_us`` nor ``steps_us`` falls as rows are added. ``preferred_steps`` is the
+    shortest chunk whose overhead is within OVERHEAD_SHARE of its steps, ``paced_us`` one of its
+    steps with a share of the overhead.
     """
 
     overheads_us: tuple[float, ...]
     steps_us: tuple[float, ...]
+    preferred_steps: tuple[int, ...] = field(init=False)
+    paced_us: tuple[float, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive what engines ask for at every chunk."""
+        rows = range(1, len(self.steps_us))
+        preferred = (0, *(self._preferred_steps(b) for b in rows))
+        paced = (0.0, *(self.chunk_us(b, preferred[b]) / preferred[b] for b in rows))
+        object.__setattr__(self, "preferred_steps", preferred)
+        object.__setattr__(self, "paced_us", paced)
 
     @property
     def rows_max(self) -> int:
@@ -34,13 +49,8 @@ class ChunkCost:
         """A chunk of ``steps`` steps."""
         return self.overheads_us[rows] + steps * self.steps_us[rows]
 
-    def preferred_steps(self, rows: int) -> int:
-        """The shortest chunk whose overhead is within OVERHEAD_SHARE of its steps."""
+    def _preferred_steps(self, rows: int) -> int:
         return max(1, math.ceil(self.overheads_us[rows] / (OVERHEAD_SHARE * self.steps_us[rows])))
-
-    def paced_us(self, rows: int) -> float:
-        """A step, with its share of the overhead of preferred chunks."""
-        return self.steps_us[rows] + self.overheads_us[rows] / self.preferred_steps(rows)
 
 
 def chunk_cost(measured: Mapping[int, tuple[float, float]]) -> ChunkCost:
@@ -77,7 +87,7 @@ def chunk_steps(cost: ChunkCost, rows: int, longest: int, room_us: float) -> int
         room_us: How long the chunk may last; one step is executed whatever that is.
     """
     within = int((room_us - cost.overheads_us[rows]) / cost.steps_us[rows])
-    return max(1, min(cost.preferred_steps(rows), longest, within))
+    return max(1, min(cost.preferred_steps[rows], longest, within))
 
 
 def finish_us(cost: ChunkCost, others: Sequence[int], steps: int) -> float:
@@ -92,19 +102,21 @@ def finish_us(cost: ChunkCost, others: Sequence[int], steps: int) -> float:
     for left in others:
         if left >= steps:
             break
-        total_us += (left - done) * cost.paced_us(rows)
+        total_us += (left - done) * cost.paced_us[rows]
         done, rows = left, rows - 1
-    return total_us + (steps - done) * cost.paced_us(rows)
+    return total_us + (steps - done) * cost.paced_us[rows]
 
 
 def best_slots(cost: ChunkCost, steps: int, budget_us: int) -> int:
-    """The number of slots with the highest throughput at which ``steps`` steps are within a budget.
+    """How many slots are worth having.
 
-    The fewest of equals: more slots only make each sequence slower. 1 where the budget is too
-    small for any.
+    The fewest with nearly the throughput of any number at which ``steps`` steps are within a
+    budget: more only make each sequence slower. 1 where the budget is too small for any.
     """
-    within = [b for b in range(1, cost.rows_max + 1) if steps * cost.paced_us(b) <= budget_us]
-    return max(within, key=lambda rows: rows / cost.paced_us(rows), default=1)
+    within = [b for b in range(1, cost.rows_max + 1) if steps * cost.paced_us[b] <= budget_us]
+    rates = {rows: rows / cost.paced_us[rows] for rows in within}
+    enough = NEARLY * max(rates.values(), default=0.0)
+    return next((rows for rows, rate in rates.items() if rate >= enough), 1)
 
 
 def _to(known: Sequence[int]) -> range:

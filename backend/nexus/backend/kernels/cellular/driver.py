@@ -46,18 +46,17 @@ Report: TypeAlias = Progress | Over | FeedLost
 
 @dataclass(slots=True)
 class _Inputs:
-    """What is fed and not executed: ``x`` [steps, input], the first of them number ``start``."""
+    """``x`` [steps, input], the first of them number ``start``; those before ``done`` are done."""
 
     x: Floats
     start: int = 0
+    done: int = 0
     state: SlotState | None = None
 
     def append(self, x: Floats) -> None:
-        self.x = np.concatenate((self.x, x)) if len(self.x) else x
-
-    def take(self, steps: int) -> None:
-        self.x = self.x[steps:]
-        self.start += steps
+        """More is fed: the moment to forget what is done."""
+        self.x = np.concatenate((self.x[self.done - self.start :], x))
+        self.start = self.done
 
 
 class CellularDriver:
@@ -115,10 +114,12 @@ class CellularDriver:
         inputs = self._inputs.get(key)
         if inputs is None:
             return
-        before = inputs.x
-        inputs.append(x)
-        if any(type(r) is FeedLost for r in self._tell(events.Feed(key, len(x), deadline_us))):
-            inputs.x = before
+        taken = not any(
+            isinstance(report, FeedLost)
+            for report in self._tell(events.Feed(key, len(x), deadline_us))
+        )
+        if taken:
+            inputs.append(x)
 
     def leave(self, key: SequenceKey) -> None:
         """Nothing more will be fed to a stream."""
@@ -156,15 +157,18 @@ class CellularDriver:
             self._x = np.zeros((len(self._x), chunk.steps, self._x.shape[2]), np.float32)
         # Row-major, so that each sequence's steps are one copy; the runner sees [steps, rows, ...].
         x = self._x[: len(rows), : chunk.steps]
-        for index, row in enumerate(rows):
-            x[index, : row.steps] = self._inputs[row.key].x[: row.steps]
-        slots = np.array([row.slot for row in rows], np.int32)
-        lengths = np.array([row.steps for row in rows], np.int32)
-        y = self._runner.advance(slots, x.transpose(1, 0, 2), lengths)
+        lengths = np.zeros(len(rows), np.int32)
         for index, row in enumerate(rows):
             inputs = self._inputs.get(row.key)
-            if inputs is not None:
-                inputs.take(row.steps)
+            if inputs is not None:  # Else it was cancelled since the engine asked for the chunk.
+                first = row.start - inputs.start
+                x[index, : row.steps] = inputs.x[first : first + row.steps]
+                inputs.done += row.steps
+                lengths[index] = row.steps
+        slots = np.array([row.slot for row in rows], np.int32)
+        y = self._runner.advance(slots, x.transpose(1, 0, 2), lengths)
+        for index, row in enumerate(rows):
+            if row.key in self._inputs:
                 self._reports.append(Progress(row.key, row.start, y[: row.steps, index]))
 
     def _tell(self, event: events.CellularEvent) -> list[Report]:

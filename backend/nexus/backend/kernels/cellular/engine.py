@@ -239,10 +239,13 @@ class CellularEngine:
     def _give_up(self, now_us: int) -> None:
         """End those in slots that cannot be in time, the most belated first."""
         active = self._active()
-        paced_us = self._cost.paced_us(len(active)) * self._pace if active else 0.0
-        slack_us = {s.order: s.due_us - now_us - s.ready * paced_us for s in active if not s.stream}
-        endangered = [s for s in active if slack_us.get(s.order, 0) < 0]
-        for sequence in sorted(endangered, key=lambda s: slack_us[s.order]):
+        paced_us = self._cost.paced_us[len(active)] * self._pace
+
+        def slack_us(sequence: Sequence) -> float:
+            return sequence.due_us - now_us - sequence.ready * paced_us
+
+        endangered = [s for s in active if not s.stream and slack_us(s) < 0]
+        for sequence in sorted(endangered, key=slack_us):
             active.remove(sequence)
             if self._in_time(sequence, active, now_us):
                 active.append(sequence)

@@ -1,0 +1,69 @@
+"""What chunks cost on this machine, measured as they are run: with engine, copies and kernel."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from nexus.backend.kernels.cellular.chunk_cost import OVERHEAD_SHARE, ChunkCost, chunk_cost
+from nexus.backend.kernels.cellular.driver import CellularDriver
+from nexus.backend.kernels.cellular.engine import CellularEngine
+from nexus.backend.kernels.cellular.limits import Limits
+from nexus.backend.kernels.cellular.slot_runner import SlotRunner
+from nexus.core.clock import MonotonicClock
+from nexus.core.units import US_PER_S
+
+ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+"""Costs in between lie on lines between these."""
+STEPS_LONG = 48
+"""Against a single step: enough that the difference of the two is that of the steps."""
+CHUNKS_MIN = 3
+CHUNKS_MAX = 24
+POINT_US = 20_000
+"""After which no further chunk of one size is measured."""
+LEAST_US = 0.001
+"""What noise made nothing, or less, of."""
+
+
+def measure_cost(
+    runner: SlotRunner, typical: Callable[[Sequence[float]], float] = min
+) -> ChunkCost:
+    """Time chunks of one and of many steps with several numbers of rows: well under a second.
+
+    The states of all slots are lost.
+
+    Args:
+        runner: What to measure.
+        typical: Makes one time of several; the least by default, as whatever else the machine does
+            only adds.
+    """
+    measured = {}
+    for rows in _rows(runner.slots):
+        short_us, long_us = (typical(_chunks_us(runner, rows, steps)) for steps in (1, STEPS_LONG))
+        step_us = max((long_us - short_us) / (STEPS_LONG - 1), LEAST_US)
+        measured[rows] = max(short_us - step_us, LEAST_US), step_us
+    return chunk_cost(measured)
+
+
+def _rows(slots: int) -> Sequence[int]:
+    return sorted({*(rows for rows in ROWS if rows < slots), slots})
+
+
+def _chunks_us(runner: SlotRunner, rows: int, steps: int) -> list[float]:
+    # An engine that believes in this cost prefers chunks of just so many steps.
+    believed = chunk_cost({rows: (OVERHEAD_SHARE * steps * 0.999, 1.0)})
+    limits = Limits(rows, join_wait_us=US_PER_S)
+    driver = CellularDriver(CellularEngine(limits, believed), runner, MonotonicClock())
+    x = np.zeros((steps * (CHUNKS_MAX + 1), runner.shape.input_size), np.float32)
+    # The first to come starts a chunk at once, and alone; the others are there at its end.
+    driver.join("first", x[:steps])
+    for key in range(rows):
+        driver.join(key, x)
+    driver.run_chunk()
+    taken_us: list[float] = []
+    while len(taken_us) < CHUNKS_MAX and (len(taken_us) < CHUNKS_MIN or sum(taken_us) < POINT_US):
+        started_ns = time.perf_counter_ns()
+        driver.run_chunk()
+        taken_us.append((time.perf_counter_ns() - started_ns) / 1_000)
+        driver.take()
+    return taken_us
