@@ -32,21 +32,25 @@ class CpuClock:
 
 
 SMALL = (
-    Point(Cell.LSTM, Precision.FP32, 6, 1, steps=3),
-    Point(Cell.LSTM, Precision.FP32, 6, 2, steps=3, layers=2, ragged=True),
+    Point(Cell.LSTM, Precision.FP32, 6, 1, steps=3, layers=2),
+    Point(Cell.LSTM, Precision.FP32, 6, 2, steps=3, ragged=True),
 )
 
 
 @pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++")
 def test_gpu_benchmark_checks_times_and_draws(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    emulated: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     module = "benchmarks.grnn_gpu.__main__"
-    monkeypatch.setattr(f"{module}.CHECKED", SMALL * 3)
+    monkeypatch.setattr(f"{module}.CHECKED", SMALL)
     monkeypatch.setattr(f"{module}.QUICK", SMALL)
     monkeypatch.setattr(f"{module}.TUNED", 1)
+    monkeypatch.setattr(f"{module}.QUICK_SHARE", 1)
     monkeypatch.setattr(f"{module}.REPEATS_QUICK", 2)
-    machine = Machine(EmulatedGpu(tmp_path), CpuClock(), PATIENCE_ROUNDS)
+    machine = Machine(EmulatedGpu(emulated), CpuClock(), PATIENCE_ROUNDS)
     arguments = argparse.Namespace(
         quick=True, only="", json=tmp_path / "out.json", plot=tmp_path / "out.svg"
     )

@@ -24,12 +24,6 @@ SEEDS = 20
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++")
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled kernels of this run."""
-    return tmp_path_factory.mktemp("emulated")
-
-
 DOT = Configuration(
     Cell.LSTM,
     Precision.FP32,
@@ -69,18 +63,18 @@ CONFIGURATIONS = {
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_emulated_kernel_equals_the_oracle(name: str, folder: Path) -> None:
+def test_emulated_kernel_equals_the_oracle(name: str, emulated: Path) -> None:
     configuration = CONFIGURATIONS[name]
-    library = compile_kernel(configuration, folder)
+    library = compile_kernel(configuration, emulated)
     case = make_case(configuration, (5, 0, 3))
     for seed in range(SEEDS):
         run_whole(case, Emulator(library, seed=seed))
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_emulated_layout_is_what_python_computes(name: str, folder: Path) -> None:
+def test_emulated_layout_is_what_python_computes(name: str, emulated: Path) -> None:
     configuration = CONFIGURATIONS[name]
-    library = compile_kernel(configuration, folder)
+    library = compile_kernel(configuration, emulated)
     assert library.shared_bytes() == configuration.shared_bytes
     assert library.recurrent_packed() == sum(t.packed_pieces for t in configuration.hidden_tiles)
     assert library.input_packed() == sum(t.packed_pieces for t in configuration.input_tiles)
@@ -91,24 +85,24 @@ CHUNKED = ("lstm", "lstm-counter", "lstm-cluster", "lstm-wavefront", "gru-before
 
 @pytest.mark.parametrize("name", CHUNKED)
 @pytest.mark.parametrize("steps", [1, 3])
-def test_emulated_chunks_equal_the_whole(name: str, steps: int, folder: Path) -> None:
+def test_emulated_chunks_equal_the_whole(name: str, steps: int, emulated: Path) -> None:
     configuration = CONFIGURATIONS[name]
-    library = compile_kernel(configuration, folder)
+    library = compile_kernel(configuration, emulated)
     case = make_case(configuration, (5, 0, 2, 7))
     for seed in range(0, 5 * SEEDS, SEEDS):
         run_in_chunks(case, Emulator(library, seed=seed), steps)
 
 
-def test_emulated_slots_without_state_begin_from_zeros_and_leave_none(folder: Path) -> None:
-    library = compile_kernel(DOT, folder)
+def test_emulated_slots_without_state_begin_from_zeros_and_leave_none(emulated: Path) -> None:
+    library = compile_kernel(DOT, emulated)
     run_from_zeros(make_case(DOT, (4, 2)), Emulator(library, seed=1))
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstm-counter", "lstm-wavefront"])
-def test_emulated_kernel_gives_up_where_a_block_is_missing(name: str, folder: Path) -> None:
+def test_emulated_kernel_gives_up_where_a_block_is_missing(name: str, emulated: Path) -> None:
     configuration = CONFIGURATIONS[name]
     case = make_case(configuration, (3, 2))
-    emulator = Emulator(compile_kernel(configuration, folder), seed=3)
+    emulator = Emulator(compile_kernel(configuration, emulated), seed=3)
     emulator.skipped_blocks = 1
     layer, y, states = prepare(case, emulator)
     layer.run(case.x, y, case.slots, states)
@@ -123,9 +117,7 @@ def test_emulated_kernel_gives_up_where_a_block_is_missing(name: str, folder: Pa
 @pytest.mark.full
 @given(data=st.data())
 @hypothesis_settings(max_examples=40, deadline=None)
-def test_emulated_any_shape_equals_the_oracle(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_emulated_any_shape_equals_the_oracle(emulated: Path, data: st.DataObject) -> None:
     cell = data.draw(st.sampled_from(list(Cell)))
     precision = data.draw(st.sampled_from([Precision.FP32, Precision.FP16, Precision.BF16]))
     hidden = data.draw(st.integers(1, 150))
@@ -148,7 +140,7 @@ def test_emulated_any_shape_equals_the_oracle(
         directions=data.draw(st.sampled_from([1, 2])),
     )
     lengths = data.draw(st.lists(st.integers(0, 4), min_size=1, max_size=9).filter(any))
-    library = compile_kernel(configuration, tmp_path_factory.mktemp("any"))
+    library = compile_kernel(configuration, emulated)
     run_whole(make_case(configuration, lengths), Emulator(library, seed=data.draw(st.integers(0))))
 
 
@@ -164,8 +156,8 @@ LARGE = {
 @pytest.mark.full
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", LARGE)
-def test_emulated_large_layer_equals_the_oracle(name: str, folder: Path) -> None:
+def test_emulated_large_layer_equals_the_oracle(name: str, emulated: Path) -> None:
     configuration = LARGE[name]
-    library = compile_kernel(configuration, folder)
+    library = compile_kernel(configuration, emulated)
     for seed in range(3):
         run_whole(make_case(configuration, (3, 2)), Emulator(library, seed=seed))

@@ -123,12 +123,12 @@ PLANTS = {
 
 
 @pytest.mark.parametrize("name", PLANTS)
-def test_planted_defect_is_found(name: str, tmp_path: Path) -> None:
+def test_planted_defect_is_found(name: str, emulated: Path) -> None:
     plant = PLANTS[name]
     text = (SOURCE / plant.file).read_text()
     assert text.count(plant.text) == 1, f"{plant.file} no longer has the text to replace"
     planted = {plant.file: text.replace(plant.text, plant.becomes)}
-    library = compile_kernel(plant.configuration, tmp_path, planted)
+    library = compile_kernel(plant.configuration, emulated, planted)
     case = make_case(plant.configuration, (6, 1, 4))
     assert any(fails(library, case, seed) for seed in range(SEEDS))
 

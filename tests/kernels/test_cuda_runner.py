@@ -58,18 +58,18 @@ def assert_equal(runner: CudaRunner | LibraryRunner, case: Case) -> None:
         (StackShape(Cell.GRU_RESET_BEFORE, 5, 9, layers=2), 2),
     ],
 )
-def test_cuda_runner_equals_the_oracle(shape: StackShape, launches: int, tmp_path: Path) -> None:
-    gpu = EmulatedGpu(tmp_path)
+def test_cuda_runner_equals_the_oracle(shape: StackShape, launches: int, emulated: Path) -> None:
+    gpu = EmulatedGpu(emulated)
     weights = random_case(shape, steps=4, batch=3, seed=1, ragged=True, states=True)
     assert_equal(CudaRunner(weights.weights, gpu, patience_ticks=PATIENCE_ROUNDS), weights)
     assert gpu.launches == launches
 
 
 @needs_compiler
-def test_cuda_runner_steps_equal_the_whole(tmp_path: Path) -> None:
+def test_cuda_runner_steps_equal_the_whole(emulated: Path) -> None:
     shape = StackShape(Cell.LSTM, 5, 9, layers=2)
     case = random_case(shape, steps=3, batch=2, seed=2, ragged=False, states=False)
-    runner = CudaRunner(case.weights, EmulatedGpu(tmp_path), patience_ticks=PATIENCE_ROUNDS)
+    runner = CudaRunner(case.weights, EmulatedGpu(emulated), patience_ticks=PATIENCE_ROUNDS)
     h, c = (np.zeros((2, 2, 9), np.float32) for _ in range(2))
     outputs = np.stack([runner.step(x, h, c) for x in case.x])
     expected = case.expected()
@@ -78,8 +78,8 @@ def test_cuda_runner_steps_equal_the_whole(tmp_path: Path) -> None:
     assert relative_error(c, expected.c_n) < 1e-5
 
 
-def test_cuda_runner_hands_large_batches_over(tmp_path: Path) -> None:
-    gpu = EmulatedGpu(tmp_path)
+def test_cuda_runner_hands_large_batches_over(emulated: Path) -> None:
+    gpu = EmulatedGpu(emulated)
     batch = HAND_OVER_BATCH[Precision.FP32]
     shape = StackShape(Cell.LSTM, 5, 9)
     case = random_case(shape, steps=3, batch=batch, seed=3, ragged=True, states=True)
