@@ -32,8 +32,8 @@ class CpuClock:
 
 
 SMALL = (
-    Point(Cell.LSTM, Precision.FP32, 6, 1, steps=3, layers=2),
-    Point(Cell.LSTM, Precision.FP32, 6, 2, steps=3, ragged=True),
+    Point(Cell.LSTM, Precision.FP32, 6, 1, steps=3),
+    Point(Cell.LSTM, Precision.FP32, 6, 2, steps=3, layers=2, ragged=True),
 )
 
 
