@@ -33,7 +33,7 @@ COMMANDS = {
     "infer": "send one request to a model",
     "query": "send an image, or stream a video, to a query",
     "profile": "measure a model's latency and memory by batch size",
-    "kernels": "compile the CUDA kernels of recurrent layers ahead",
+    "kernels": "explain or compile ahead the kernels of recurrent layers",
     "plan": "plan a scenario offline: devices, batch sizes, duty cycles, and why",
     "simulate": "run a scenario in virtual time: goodput, latency, drops, faults, baselines",
     "bench": "drive a running cluster with open-loop load and report goodput",

@@ -1,4 +1,4 @@
-"""``nexus kernels``: the CUDA kernels of recurrent layers, before a model needs them."""
+"""``nexus kernels``: the kernels of recurrent layers, before a model needs them."""
 
 import argparse
 from pathlib import Path
@@ -9,8 +9,10 @@ from nexus.backend.kernels.cuda.compiler import cache_folder, warm
 from nexus.backend.kernels.cuda.configuration import Configuration
 from nexus.backend.kernels.cuda.device_limits import KNOWN, DeviceLimits
 from nexus.backend.kernels.cuda.shipped import shipped
+from nexus.cli import kernels_explain
 
 EXAMPLE = """\
+  nexus kernels explain --cell lstm --hidden 1024 --batch 4 --device h100
   nexus kernels warm --device h100
   nexus kernels warm --device a100 --cell lstm --precision bf16 --hidden 768 --batch 4"""
 
@@ -18,6 +20,11 @@ EXAMPLE = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their flags."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    explaining = actions.add_parser(
+        "explain", help="say which kernel a stack would run on, which ones not, and why"
+    )
+    kernels_explain.add_arguments(explaining)
+    explaining.set_defaults(act=kernels_explain.run)
     warming = actions.add_parser(
         "warm", help="compile into the cache, so that no model load has to; needs no GPU"
     )

@@ -1,0 +1,1 @@
+"""Cost models of recurrent kernels, and the planner that picks a configuration by them."""

@@ -1,0 +1,103 @@
+"""Which plan the CPU kernels run a stack by: enumerate, prune by what caches and rows allow, rank.
+
+The space is small (some dozens) and the model costs microseconds, so it is searched as a whole.
+"""
+
+from collections.abc import Iterator
+
+from nexus.backend.kernels.cell import Precision
+from nexus.backend.kernels.model.cpu_constants import CpuConstants
+from nexus.backend.kernels.model.cpu_cost import LINE_FLOATS, predict, share_of
+from nexus.backend.kernels.model.cpu_instructions import instruction_set
+from nexus.backend.kernels.model.cpu_plan import CpuPlan, Split
+from nexus.backend.kernels.model.decision import Decision, Ranked, tally
+from nexus.backend.kernels.model.workload import Workload
+from nexus.core.errors import InfeasibleError
+
+CHUNK_ROWS = (24, 48, 96, 192, 384)
+NARROW_BATCH_MAX = 2
+"""Rows up to which 3-byte weights save time: beyond, multiply-adds take longer than loads."""
+
+
+def decide(workload: Workload, constants: CpuConstants) -> Decision[CpuPlan]:
+    """All plans that make sense, fastest first.
+
+    Raises:
+        InfeasibleError: the CPU kernels keep no weights in such a precision.
+    """
+    ranked, ruled_out = [], []
+    for plan in candidates(workload, constants):
+        limit = exceeded(workload, plan, constants)
+        if limit:
+            ruled_out.append((limit, str(plan)))
+        else:
+            ranked.append(Ranked(plan, predict(workload, plan, constants)))
+    if not ranked:
+        raise InfeasibleError(
+            f"the CPU kernels keep no weights in {workload.precision.value}: use fp32 or bf16",
+            reason="no_configuration",
+        )
+    # Of equals the simpler: fewer threads leave cores to others.
+    ranked.sort(key=lambda one: (one.cost.total_us, one.configuration.threads))
+    return Decision(tuple(ranked), tally(ruled_out))
+
+
+def candidates(workload: Workload, constants: CpuConstants) -> Iterator[CpuPlan]:
+    """The whole space."""
+    for precision in _precisions(workload, constants):
+        for threads, split in _divisions(workload, constants.threads):
+            for chunk_rows in CHUNK_ROWS:
+                yield CpuPlan(precision, threads, split, chunk_rows=chunk_rows)
+
+
+def exceeded(workload: Workload, plan: CpuPlan, constants: CpuConstants) -> str:
+    """The limit that a plan is beyond; empty if it is within all."""
+    instructions = instruction_set(constants.instructions)
+    share = share_of(workload, plan, instructions)
+    row_bytes = 4 * workload.shape.cell.gates * share.tiles * instructions.lanes
+    shorter = [rows for rows in CHUNK_ROWS if rows < plan.chunk_rows]
+    checks = (
+        (
+            plan.precision is not workload.precision and workload.batch > NARROW_BATCH_MAX,
+            f"3-byte weights pay up to batch {NARROW_BATCH_MAX}",
+        ),
+        (
+            plan.threads > 1
+            and plan.split is not Split.ROWS
+            and share.team * LINE_FLOATS > workload.shape.hidden_size,
+            "more threads than cache lines of hidden units",
+        ),
+        (
+            plan.threads > workload.batch and plan.split is Split.ROWS,
+            "more threads than rows",
+        ),
+        (
+            bool(shorter) and max(shorter) >= share.rows * workload.steps,
+            "a chunk longer than the whole input",
+        ),
+        (
+            bool(shorter) and row_bytes * plan.chunk_rows > constants.chunk_bytes_max,
+            f"projected inputs of a chunk beyond half of L2, {constants.chunk_bytes_max >> 10} KiB",
+        ),
+    )
+    return next((limit for fails, limit in checks if fails), "")
+
+
+def _precisions(workload: Workload, constants: CpuConstants) -> Iterator[Precision]:
+    if workload.precision in constants.vectors:
+        yield workload.precision
+    if workload.precision is Precision.FP32 and Precision.FP24 in constants.vectors:
+        yield Precision.FP24
+
+
+def _divisions(workload: Workload, threads_max: int) -> Iterator[tuple[int, Split]]:
+    yield 1, Split.UNITS
+    threads = 2
+    while threads <= threads_max:
+        yield threads, Split.UNITS
+        yield threads, Split.ROWS
+        if workload.shape.bidirectional:
+            yield threads, Split.DIRECTIONS
+        if threads == threads_max:
+            return
+        threads = min(2 * threads, threads_max)
