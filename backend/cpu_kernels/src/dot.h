@@ -13,7 +13,7 @@ struct Fp32Weights {
   static constexpr int kGroup = 1, kWords = 1;
   template <int J>
   static NEXUS_INLINE Vec word(const uint32_t* p) {
-    return load_word(p);
+    return load_weights(p);
   }
 };
 // Two k a word. The upper half is read with the lower one's bits still below it; packing has chosen it
@@ -23,7 +23,7 @@ struct Bf16Weights {
   template <int J>
   static NEXUS_INLINE Vec word(const uint32_t* p) {
     if constexpr (J == 0) return load_word_shifted_up(p);
-    return load_word(p);
+    return load_weights(p);
   }
 };
 // Four k in three words: three weights in the words' upper 24 bits, the fourth in their lowest bytes.
@@ -32,7 +32,7 @@ struct Fp24Weights {
   template <int J>
   static NEXUS_INLINE Vec word(const uint32_t* p) {
     if constexpr (J == 3) return load_low_bytes(p);
-    return load_word(p + J * kLanes);
+    return load_weights(p + J * kLanes);
   }
 };
 
@@ -48,12 +48,12 @@ NEXUS_INLINE void multiply_one_k(Accumulators<Gates, Rows, Tiles>& sum, const ui
   constexpr int kGateWords = Format::kWords * kLanes;
   if constexpr (Rows < Gates) {
     Vec h_k[Rows];
-    NEXUS_UNROLL for (int r = 0; r < Rows; ++r) h_k[r] = set1(h[r][k + J]);
+    NEXUS_UNROLL for (int r = 0; r < Rows; ++r) h_k[r] = broadcast(h[r] + k + J);
     NEXUS_UNROLL for (int t = 0; t < Tiles; ++t) {
       NEXUS_UNROLL for (int g = 0; g < Gates; ++g) {
         const Vec weight = Format::template word<J>(w[t] + g * kGateWords);
         NEXUS_UNROLL for (int r = 0; r < Rows; ++r) {
-          sum.at[t][r][g] = fma(h_k[r], weight, sum.at[t][r][g]);
+          accumulate(sum.at[t][r][g], h_k[r], weight);
         }
       }
     }
@@ -64,9 +64,9 @@ NEXUS_INLINE void multiply_one_k(Accumulators<Gates, Rows, Tiles>& sum, const ui
         weight[g] = Format::template word<J>(w[t] + g * kGateWords);
       }
       NEXUS_UNROLL for (int r = 0; r < Rows; ++r) {
-        const Vec h_k = set1(h[r][k + J]);
+        const Vec h_k = broadcast(h[r] + k + J);
         NEXUS_UNROLL for (int g = 0; g < Gates; ++g) {
-          sum.at[t][r][g] = fma(h_k, weight[g], sum.at[t][r][g]);
+          accumulate(sum.at[t][r][g], h_k, weight[g]);
         }
       }
     }
@@ -113,7 +113,8 @@ NEXUS_INLINE void multiply(Accumulators<Gates, Rows, Tiles>& sum, const uint32_t
     NEXUS_UNROLL for (int t = 0; t < Tiles; ++t) w[t] += kGroupWords;
   };
   ptrdiff_t k = k_begin;
-  if constexpr (kGroup == 1) {  // halves the loop's own share; a third of the code would be too much
+  if constexpr (kGroup == 1 && Gates * Rows * Tiles < 12) {
+    // Halves the loop's own share. With more sums it is small already, and GCC spills some of them.
     for (; k + 2 <= k_end; k += 2) {
       step_group(k);
       step_group(k + 1);

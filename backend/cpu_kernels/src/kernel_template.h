@@ -25,7 +25,11 @@ enum class Pass { kLstm, kGru, kResetBeforeGates, kResetBeforeCandidate };
 constexpr int gates_of_pass(Pass pass) {
   return pass == Pass::kLstm ? 4 : pass == Pass::kGru ? 3 : pass == Pass::kResetBeforeGates ? 2 : 1;
 }
-constexpr int rows_that_fit(int gates) { return gates == 4 ? kLstmRows : kGruRows; }
+template <class Format>
+constexpr int rows_that_fit(int gates) {
+  if (Format::kGroup == 1) return gates == 4 ? kLstmRows : kGruRows;
+  return gates == 4 ? kLstmRowsNarrow : kGruRowsNarrow;
+}
 
 // A fused multiply-add takes 4 cycles and two start in each: below 8 sums in flight the units idle, so
 // few rows take several tiles at once.
@@ -107,7 +111,7 @@ __attribute__((noinline)) void project_block(const LayerView& layer, const Proje
 template <class Format, int Gates>
 void project_tiles(const LayerView& layer, const Projection& job) {
   for (int tile = job.tiles.begin; tile < job.tiles.end; ++tile) {
-    for_row_blocks<rows_that_fit(Gates)>(job.rows, job.rows_per_block, [&](int row, auto rows) {
+    for_row_blocks<rows_that_fit<Format>(Gates)>(job.rows, job.rows_per_block, [&](int row, auto rows) {
       project_block<Format, Gates, rows()>(layer, job, tile, row);
     });
   }
@@ -245,7 +249,7 @@ void step_tiles(const LayerView& layer, const Step& step) {
   } else if (step.rows == 2) {
     step_in_groups<Format, pass, tiles_at_once(2, kGates), 2>(layer, step);
   } else {
-    step_in_groups<Format, pass, 1, rows_that_fit(kGates)>(layer, step);
+    step_in_groups<Format, pass, 1, rows_that_fit<Format>(kGates)>(layer, step);
   }
 }
 

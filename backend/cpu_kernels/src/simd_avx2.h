@@ -8,6 +8,8 @@ using Vec = __m256;
 constexpr int kLanes = 8;
 constexpr int kLstmRows = 3;  // 3 rows x 4 gates = 12 accumulators, 3 broadcasts, 1 weight
 constexpr int kGruRows = 4;   // 4 rows x 3 gates = 12 accumulators, 3 weights, 1 broadcast
+constexpr int kLstmRowsNarrow = 2;  // bf16 and fp24 need registers to unpack weights
+constexpr int kGruRowsNarrow = 3;
 
 inline Vec set1(float x) { return _mm256_set1_ps(x); }
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
@@ -17,6 +19,22 @@ inline Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
 inline Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
 inline Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+// The inner loop's three instructions. Twelve sums, three broadcasts and a weight are all sixteen
+// registers: a compiler that moves a load up, or folds it into each of its uses, spills sums to the stack
+// or loads a weight three times; either costs a third of the speed. Volatile keeps them as written.
+inline Vec broadcast(const float* p) {
+  Vec v;
+  asm volatile("vbroadcastss %1, %0" : "=x"(v) : "m"(*p));
+  return v;
+}
+inline Vec load_weights(const uint32_t* p) {
+  Vec v;
+  asm volatile("vmovups %1, %0" : "=x"(v) : "m"(*reinterpret_cast<const __m256*>(p)));
+  return v;
+}
+inline void accumulate(Vec& sum, Vec a, Vec b) {
+  asm volatile("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+}
 
 // minps and maxps return their second operand for a NaN: x goes second, so that it survives.
 inline Vec clamp(Vec x, float low, float high) {
@@ -36,7 +54,6 @@ inline __m256i first_lanes(int n) {
 inline Vec load_first(const float* p, int n) { return _mm256_maskload_ps(p, first_lanes(n)); }
 inline void store_first(float* p, Vec v, int n) { _mm256_maskstore_ps(p, first_lanes(n), v); }
 
-inline Vec load_word(const uint32_t* p) { return load(reinterpret_cast<const float*>(p)); }
 inline Vec load_word_shifted_up(const uint32_t* p) {
   const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));

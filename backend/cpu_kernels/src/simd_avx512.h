@@ -8,6 +8,8 @@ using Vec = __m512;
 constexpr int kLanes = 16;
 constexpr int kLstmRows = 6;  // 6 rows x 4 gates = 24 accumulators
 constexpr int kGruRows = 8;   // 8 rows x 3 gates = 24 accumulators
+constexpr int kLstmRowsNarrow = kLstmRows;
+constexpr int kGruRowsNarrow = kGruRows;
 
 inline Vec set1(float x) { return _mm512_set1_ps(x); }
 inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
@@ -17,6 +19,9 @@ inline Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
 inline Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
 inline Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+inline Vec broadcast(const float* p) { return set1(*p); }
+inline Vec load_weights(const uint32_t* p) { return load(reinterpret_cast<const float*>(p)); }
+inline void accumulate(Vec& sum, Vec a, Vec b) { sum = fma(a, b, sum); }
 
 // minps and maxps return their second operand for a NaN: x goes second, so that it survives.
 inline Vec clamp(Vec x, float low, float high) {
@@ -31,7 +36,6 @@ inline __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 
 inline Vec load_first(const float* p, int n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
 inline void store_first(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
 
-inline Vec load_word(const uint32_t* p) { return load(reinterpret_cast<const float*>(p)); }
 inline Vec load_word_shifted_up(const uint32_t* p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
 }

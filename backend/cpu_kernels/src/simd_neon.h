@@ -8,6 +8,8 @@ using Vec = float32x4_t;
 constexpr int kLanes = 4;
 constexpr int kLstmRows = 6;  // 6 rows x 4 gates = 24 accumulators
 constexpr int kGruRows = 8;   // 8 rows x 3 gates = 24 accumulators
+constexpr int kLstmRowsNarrow = kLstmRows;
+constexpr int kGruRowsNarrow = kGruRows;
 
 inline Vec set1(float x) { return vdupq_n_f32(x); }
 inline Vec load(const float* p) { return vld1q_f32(p); }
@@ -17,6 +19,9 @@ inline Vec sub(Vec a, Vec b) { return vsubq_f32(a, b); }
 inline Vec mul(Vec a, Vec b) { return vmulq_f32(a, b); }
 inline Vec div(Vec a, Vec b) { return vdivq_f32(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
+inline Vec broadcast(const float* p) { return set1(*p); }
+inline Vec load_weights(const uint32_t* p) { return load(reinterpret_cast<const float*>(p)); }
+inline void accumulate(Vec& sum, Vec a, Vec b) { sum = fma(a, b, sum); }
 
 // fmin and fmax return NaN where an operand is one.
 inline Vec clamp(Vec x, float low, float high) {
@@ -39,7 +44,6 @@ inline void store_first(float* p, Vec v, int n) {
   for (int i = 0; i < n; ++i) p[i] = lanes[i];
 }
 
-inline Vec load_word(const uint32_t* p) { return vreinterpretq_f32_u32(vld1q_u32(p)); }
 inline Vec load_word_shifted_up(const uint32_t* p) {
   return vreinterpretq_f32_u32(vshlq_n_u32(vld1q_u32(p), 16));
 }

@@ -10,6 +10,8 @@ typedef uint32_t Words __attribute__((vector_size(16)));
 constexpr int kLanes = 4;
 constexpr int kLstmRows = 2;
 constexpr int kGruRows = 2;
+constexpr int kLstmRowsNarrow = kLstmRows;
+constexpr int kGruRowsNarrow = kGruRows;
 
 inline Vec set1(float x) { return Vec{x, x, x, x}; }
 inline Vec load(const float* p) {
@@ -23,6 +25,9 @@ inline Vec sub(Vec a, Vec b) { return a - b; }
 inline Vec mul(Vec a, Vec b) { return a * b; }
 inline Vec div(Vec a, Vec b) { return a / b; }
 inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
+inline Vec broadcast(const float* p) { return set1(*p); }
+inline Vec load_weights(const uint32_t* p) { return load(reinterpret_cast<const float*>(p)); }
+inline void accumulate(Vec& sum, Vec a, Vec b) { sum = fma(a, b, sum); }
 
 // The comparisons are false for a NaN, which therefore survives.
 inline Vec clamp(Vec x, float low, float high) {
@@ -54,7 +59,6 @@ inline Words words_at(const uint32_t* p) {
   std::memcpy(&words, p, sizeof words);
   return words;
 }
-inline Vec load_word(const uint32_t* p) { return (Vec)words_at(p); }
 inline Vec load_word_shifted_up(const uint32_t* p) { return (Vec)(words_at(p) << 16); }
 // The lowest bytes of three words a, b, c as one float: a.b.c.0 from its highest byte down.
 inline Vec load_low_bytes(const uint32_t* p) {
