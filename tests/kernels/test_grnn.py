@@ -207,3 +207,11 @@ def test_grnn_is_torchs_when_traced() -> None:
         traced = torch.jit.trace(ours, (x,))  # type: ignore[no-untyped-call]
     other = torch.randn(3, 2, 5)
     assert_same(traced(other), theirs(other))
+
+
+def test_grnn_sees_weights_whose_data_was_replaced() -> None:
+    theirs, ours = pair("gru", 5, 9)
+    x = torch.randn(3, 2, 5)
+    ours(x)
+    theirs.get_parameter("weight_hh_l0").data = torch.randn(27, 9)  # no version counts this
+    assert_same(ours(x), theirs(x))

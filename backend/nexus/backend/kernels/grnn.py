@@ -63,7 +63,7 @@ class _Served(torch.nn.RNNBase):
         self._precision = _precision(precision)
         self._threads = threads
         self._runner: RecurrentRunner | None = None
-        self._packed: list[tuple[Tensor, int]] = []
+        self._packed: list[tuple[Tensor, int, int]] = []
         self._warned = False
 
     @classmethod
@@ -100,7 +100,7 @@ class _Served(torch.nn.RNNBase):
 
     def pack(self) -> None:
         """Pack the weights as they are now; a call does it whenever they have changed."""
-        self._packed = [(weight, _version(weight)) for weight in self._weights]
+        self._packed = [(one, one.data_ptr(), _version(one)) for one in self._weights]
         try:
             self._runner = build_runner(
                 from_torch(self), precision=self._precision, threads=self._threads
@@ -125,6 +125,12 @@ class _Served(torch.nn.RNNBase):
         """A copy packs for itself: what is packed belongs to this process's threads."""
         return {**self.__dict__, "_runner": None, "_packed": []}
 
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        """Another type or device makes what is packed void."""
+        self._packed = []
+        super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return self
+
     @property
     def _weights(self) -> list[Tensor]:
         return cast("list[Tensor]", self._flat_weights)
@@ -133,25 +139,24 @@ class _Served(torch.nn.RNNBase):
         """Whether a weight was replaced or changed in place since they were packed."""
         if not self._packed:
             return True
-        return any(
-            weight is not packed or _version(weight) != version
-            for weight, (packed, version) in zip(self._weights, self._packed, strict=True)
-        )
+        for weight, (_, pointer, version) in zip(self._weights, self._packed, strict=True):
+            if weight.data_ptr() != pointer or _version(weight) != version:
+                return True
+        return False
 
     def _is_torchs(self, given: Any, hx: Any) -> bool:
         """Whether torch has to serve this call; warns where that is hardly meant."""
         if _is_traced() or torch.is_autocast_enabled("cpu"):
             return True
-        data = given.data if isinstance(given, PackedSequence) else given
-        tensors = (data, *_states(hx), *self._weights)
-        if not all(isinstance(one, Tensor) and _plain(one) for one in tensors):
+        inputs = (given.data if isinstance(given, PackedSequence) else given, *_states(hx))
+        if not all(map(_plain, inputs)) or not self._fits(given, hx):
             return True
-        if not self._fits(given, hx):
+        if not self._packed and not all(map(_plain, self._weights)):
             return True
         if self.training and self.dropout and self.num_layers > 1:
             self._warn("dropout is in effect in training mode")
             return True
-        if torch.is_grad_enabled() and any(one.requires_grad for one in tensors):
+        if torch.is_grad_enabled() and any(one.requires_grad for one in (*inputs, *self._weights)):
             self._warn("gradients are recorded")
             return True
         return False
@@ -233,8 +238,8 @@ def _precision(name: str) -> Precision:
         ) from None
 
 
-def _plain(tensor: Tensor) -> bool:
-    return tensor.dtype is torch.float32 and tensor.device.type == "cpu"
+def _plain(value: object) -> bool:
+    return isinstance(value, Tensor) and value.dtype is torch.float32 and value.is_cpu
 
 
 def _version(tensor: Tensor) -> int:
