@@ -13,10 +13,11 @@ import argparse
 import gc
 import itertools
 import json
+import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -39,6 +40,10 @@ BLOCKS = (0, 2)
 """Rows in registers at once: as many as fit, and fewer. The planner never takes fewer."""
 
 
+Runs = dict[CpuPlan | None, Callable[[], None]]
+"""None: without a plan."""
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One workload: its picked plan, and the fastest of all."""
@@ -49,6 +54,8 @@ class Point:
     best: str
     best_us: float
     predicted_us: float
+    unplanned_us: float
+    """By the extension's own rules of thumb."""
     decision_ms: float
 
     @property
@@ -86,8 +93,10 @@ def measure_point(
         precision: RunnableStack(extension, workload, precision)
         for precision in {plan.precision for plan in plans}
     }
-    runs = {plan: stacks[plan.precision].runner(workload, plan, pool) for plan in plans}
-    times = interleaved(runs, seconds, keep=picked)
+    runs: Runs = {plan: stacks[plan.precision].runner(workload, plan, pool) for plan in plans}
+    runs[None] = stacks[workload.precision].runner(workload, None, pool)
+    times = interleaved(runs, seconds, keep={picked, None})
+    unplanned_us = times.pop(None)
     best = min(times, key=times.__getitem__)
     return Point(
         workload=workload,
@@ -96,13 +105,14 @@ def measure_point(
         best=str(best),
         best_us=times[best],
         predicted_us=predict(workload, picked, constants).total_us,
+        unplanned_us=unplanned_us,
         decision_ms=decision_ms,
     )
 
 
 def interleaved(
-    runs: dict[CpuPlan, Callable[[], None]], seconds: float, keep: CpuPlan
-) -> dict[CpuPlan, float]:
+    runs: Runs, seconds: float, keep: Collection[CpuPlan | None]
+) -> dict[CpuPlan | None, float]:
     """The shortest time of each plan in us; hopeless ones drop out after their first two tries."""
     times = dict.fromkeys(runs, float("inf"))
     alive = list(runs)
@@ -115,7 +125,7 @@ def interleaved(
                 run()
                 times[plan] = min(times[plan], (time.perf_counter_ns() - started) / 1e3)
         bound = HOPELESS * min(times.values())
-        alive = [plan for plan in alive if times[plan] <= bound or plan == keep]
+        alive = [plan for plan in alive if times[plan] <= bound or plan in keep]
         turn += 1
     return times
 
@@ -128,6 +138,9 @@ def report(points: Sequence[Point], worst: int) -> None:
     print(f"\n{len(points)} points on {cpu_model()}, load average {os.getloadavg()[0]:.1f}")
     _judge("picks within 10 % of the fastest", [p.loss for p in picks], PICK_LIMIT)
     _judge("predictions within 15 %", [abs(p.error) for p in errors], PREDICTION_LIMIT)
+    gains = [math.log(point.unplanned_us / point.picked_us) for point in points]
+    gain = math.exp(sum(gains) / len(gains))
+    print(f"against the extension's own rules: {gain:.2f} x as fast (geometric mean)")
     print(f"a pick costs at most {slowest:.2f} ms (promised: {DECISION_LIMIT_MS:.0f})")
     print("\nworst picks")
     for point in picks[:worst]:

@@ -118,10 +118,14 @@ class _Layer:
         chunks = max(1, -(-row_steps // self._plan.chunk_rows))
         rows = -(-row_steps // chunks)
         product = self._product_ns(self._layer.input_size, rows, self._resident_bytes())
-        buffer = rows * self._share.tiles * self._layer.cell.gates * self._lanes * 4
+        buffer = self._buffer_bytes(rows)
         # Written once and read once.
         moved = 2 * buffer / self._bandwidth.at(buffer + self._step_bytes())
         return chunks * (product + moved)
+
+    def _buffer_bytes(self, rows: int) -> float:
+        """Projected inputs."""
+        return float(rows * self._share.tiles * self._layer.cell.gates * self._lanes * 4)
 
     def _product_ns(self, features: int, rows: int, working_set: float) -> float:
         """Rows times all gates of the thread's tiles; a tile's later blocks find it nearby."""

@@ -56,12 +56,12 @@ class RunnableStack:
             shape.cell.value, layers, shape.bidirectional, precision.value
         )
 
-    def runner(self, workload: Workload, plan: CpuPlan, pool: Any) -> Callable[[], None]:
-        """A function that runs it once; ``workload`` may differ in batch and steps."""
+    def runner(self, workload: Workload, plan: CpuPlan | None, pool: Any) -> Callable[[], None]:
+        """A function that runs it once; without a plan, by the extension's own."""
         shape = workload.shape
         x = np.zeros((workload.steps, workload.batch, shape.input_size), np.float32)
         y = np.empty((workload.steps, workload.batch, shape.output_size), np.float32)
-        stack, wanted = self._stack, extension_plan(self._extension, plan)
+        stack, wanted = self._stack, plan and extension_plan(self._extension, plan)
         return lambda: stack.run(pool, x, y, plan=wanted)
 
 
