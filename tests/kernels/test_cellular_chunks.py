@@ -47,7 +47,7 @@ def test_preferred_chunk_is_the_shortest_within_its_share_of_overhead(
 
 def test_chunk_is_no_longer_than_what_is_there_or_what_there_is_time_for() -> None:
     cost = linear_cost(overhead_us=30.0, first_us=10.0)
-    assert chunk_steps(cost, 1, longest=100, room_us=10_000) == 30
+    assert chunk_steps(cost, 1, longest=100, room_us=10_000) == 60
     assert chunk_steps(cost, 1, longest=7, room_us=10_000) == 7
     assert chunk_steps(cost, 1, longest=100, room_us=80) == 5
     assert chunk_steps(cost, 1, longest=100, room_us=-80) == 1

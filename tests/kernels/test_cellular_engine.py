@@ -107,17 +107,17 @@ def test_engine_keeps_who_is_in_time_once_the_others_leave() -> None:
 def test_engine_cuts_the_chunk_at_the_first_free_slot_only_where_it_helps() -> None:
     def next_steps(deadline_us: int) -> int:
         w = world(slots=2, join_wait_us=100_000)
-        for key, steps in (("opens", 1), ("short", 19), ("long", 500)):
+        for key, steps in (("opens", 1), ("short", 36), ("long", 500)):
             w.join(key, steps)
         w.run_until(40)
-        assert [row.steps for row in w.chunks[1].rows] == [17, 17]
+        assert [row.steps for row in w.chunks[1].rows] == [34, 34]
         w.join("waits", 4, deadline_us)
         w.run_until(w.ends_us)
         return w.chunks[2].steps
 
-    assert next_steps(1_000_000) == 17
-    assert next_steps(400) == 2
-    assert next_steps(320) == 17
+    assert next_steps(1_000_000) == 34
+    assert next_steps(600) == 2
+    assert next_steps(530) == 34
 
 
 def test_engine_bounds_a_chunk_by_what_a_joiner_may_wait() -> None:

@@ -11,7 +11,7 @@ from itertools import accumulate
 
 from nexus.core.errors import InvalidArgumentError
 
-OVERHEAD_SHARE = 0.1
+OVERHEAD_SHARE = 0.05
 """What the overhead of a chunk may add to its steps, unless somebody would be late by that."""
 
 NEARLY = 0.95

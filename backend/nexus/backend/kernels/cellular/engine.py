@@ -105,9 +105,7 @@ class CellularEngine:
         self._end_late(now_us)
         self._end_idle(now_us)
         if self._running is None:
-            self._give_up(now_us)
-            self._seat(now_us)
-            self._start(now_us)
+            self._proceed(now_us)
         effects = tuple(self._effects)
         self._effects.clear()
         return effects
@@ -236,16 +234,15 @@ class CellularEngine:
             message = f"nothing was fed to it for {self._limits.idle_us // 1_000} ms"
             self._end(sequence, EndReason.IDLE, message)
 
-    def _give_up(self, now_us: int) -> None:
+    def _give_up(self, active: list[Sequence], now_us: int) -> None:
         """End those in slots that cannot be in time, the most belated first."""
-        active = self._active()
         paced_us = self._cost.paced_us[len(active)] * self._pace
-
-        def slack_us(sequence: Sequence) -> float:
-            return sequence.due_us - now_us - sequence.ready * paced_us
-
-        endangered = [s for s in active if not s.stream and slack_us(s) < 0]
-        for sequence in sorted(endangered, key=slack_us):
+        endangered = [
+            (s.due_us - s.ready * paced_us, s.order, s)
+            for s in active
+            if s.due_us < now_us + s.ready * paced_us and not s.stream
+        ]
+        for _, _, sequence in sorted(endangered):
             active.remove(sequence)
             if self._in_time(sequence, active, now_us):
                 active.append(sequence)
@@ -262,15 +259,18 @@ class CellularEngine:
 
     # Chunks.
 
-    def _active(self) -> list[Sequence]:
-        """The sequences in slots that have something to execute."""
-        return [sequence for sequence in self._seated.values() if sequence.ready]
+    def _proceed(self, now_us: int) -> None:
+        """Between two chunks: whoever is late leaves, whoever waits joins, and the next starts."""
+        active = [sequence for sequence in self._seated.values() if sequence.ready]
+        if active:
+            self._give_up(active, now_us)
+        if self._waiting:
+            self._seat(active, now_us)
+        if active:
+            self._start(active, now_us)
 
-    def _seat(self, now_us: int) -> None:
+    def _seat(self, active: list[Sequence], now_us: int) -> None:
         """Give slots to those that wait, as long as there are any."""
-        if not self._waiting:
-            return
-        active = self._active()
         while self._waiting and len(active) < self._limits.slots:
             sequence = self._waiting.pop()
             if not self._in_time(sequence, active, now_us):
@@ -290,17 +290,14 @@ class CellularEngine:
         self._effects.append(Park(sequence.key, sequence.slot))
         self._vacate(sequence)
 
-    def _start(self, now_us: int) -> None:
-        active = self._active()
-        if not active:
-            return
+    def _start(self, active: list[Sequence], now_us: int) -> None:
         steps = self._steps(active, now_us)
         rows = []
         for sequence in active:
-            assert sequence.slot is not None, sequence.key
-            ready = sequence.ready
-            sequence.running = min(steps, ready)
-            rows.append(Row(sequence.key, sequence.slot, sequence.done, sequence.running))
+            slot, ready = sequence.slot, sequence.ready
+            assert slot is not None, sequence.key
+            sequence.running = running = min(steps, ready)
+            rows.append(Row(sequence.key, slot, sequence.done, running))
         self._chunks += 1
         chunk = Chunk(self._chunks, steps, tuple(rows))
         expected_us = self._cost.chunk_us(len(rows), steps)

@@ -1,5 +1,6 @@
 """What chunks cost on this machine, measured as they are run: with engine, copies and kernel."""
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 
@@ -17,7 +18,7 @@ ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Costs in between lie on lines between these."""
 STEPS_LONG = 48
 """Against a single step: enough that the difference of the two is that of the steps."""
-CHUNKS_MIN = 3
+CHUNKS_MIN = 5
 CHUNKS_MAX = 24
 POINT_US = 20_000
 """After which no further chunk of one size is measured."""
@@ -25,21 +26,19 @@ LEAST_US = 0.001
 """What noise made nothing, or less, of."""
 
 
-def measure_cost(
-    runner: SlotRunner, typical: Callable[[Sequence[float]], float] = min
-) -> ChunkCost:
-    """Time chunks of one and of many steps with several numbers of rows: well under a second.
+def measure_cost(runner: SlotRunner, now_ns: Callable[[], int] = time.perf_counter_ns) -> ChunkCost:
+    """Time chunks of one and of many steps with several numbers of rows: about a second.
 
-    The states of all slots are lost.
+    The median of each is taken: the least would be that of warm caches, which a real chunk does
+    not find. The states of all slots are lost.
 
     Args:
         runner: What to measure.
-        typical: Makes one time of several; the least by default, as whatever else the machine does
-            only adds.
+        now_ns: The clock to go by.
     """
     measured = {}
     for rows in _rows(runner.slots):
-        short_us, long_us = (typical(_chunks_us(runner, rows, steps)) for steps in (1, STEPS_LONG))
+        short_us, long_us = (_chunk_us(runner, rows, steps, now_ns) for steps in (1, STEPS_LONG))
         step_us = max((long_us - short_us) / (STEPS_LONG - 1), LEAST_US)
         measured[rows] = max(short_us - step_us, LEAST_US), step_us
     return chunk_cost(measured)
@@ -49,7 +48,7 @@ def _rows(slots: int) -> Sequence[int]:
     return sorted({*(rows for rows in ROWS if rows < slots), slots})
 
 
-def _chunks_us(runner: SlotRunner, rows: int, steps: int) -> list[float]:
+def _chunk_us(runner: SlotRunner, rows: int, steps: int, now_ns: Callable[[], int]) -> float:
     # An engine that believes in this cost prefers chunks of just so many steps.
     believed = chunk_cost({rows: (OVERHEAD_SHARE * steps * 0.999, 1.0)})
     limits = Limits(rows, join_wait_us=US_PER_S)
@@ -62,8 +61,8 @@ def _chunks_us(runner: SlotRunner, rows: int, steps: int) -> list[float]:
     driver.run_chunk()
     taken_us: list[float] = []
     while len(taken_us) < CHUNKS_MAX and (len(taken_us) < CHUNKS_MIN or sum(taken_us) < POINT_US):
-        started_ns = time.perf_counter_ns()
+        started_ns = now_ns()
         driver.run_chunk()
-        taken_us.append((time.perf_counter_ns() - started_ns) / 1_000)
+        taken_us.append((now_ns() - started_ns) / 1_000)
         driver.take()
-    return taken_us
+    return statistics.median(taken_us)

@@ -30,8 +30,9 @@ class WaitingSequences:
 
     def pop(self) -> Sequence:
         """The one with the earliest deadline; the first come of equals."""
-        sequence = self._by_due[0][2]
-        self.remove(sequence)
+        sequence = self._by_due.pop(0)[2]
+        if sequence.latest_us < NEVER_US:
+            _remove(self._by_latest, sequence.latest_us, sequence)
         return sequence
 
     def pop_late(self, now_us: int) -> list[Sequence]:
