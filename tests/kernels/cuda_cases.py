@@ -71,12 +71,12 @@ def make_case(configuration: Configuration, lengths: Sequence[int], seed: int = 
     return Case(configuration, weights, tuple(lengths), packed, states, expected)
 
 
-def prepare(case: Case, launcher: Launcher) -> tuple[PersistentLayer, Tensor, States]:
+def prepare(
+    case: Case, launcher: Launcher, patience: int = PATIENCE_ROUNDS
+) -> tuple[PersistentLayer, Tensor, States]:
     """The layer, NaN outputs, and states: those given in the even rows, NaN in the odd ones."""
     configuration, batch = case.configuration, len(case.lengths)
-    layer = PersistentLayer(
-        configuration, case.weights.layers, launcher, patience_ticks=PATIENCE_ROUNDS
-    )
+    layer = PersistentLayer(configuration, case.weights.layers, launcher, patience_ticks=patience)
     width = configuration.directions * configuration.hidden_size
     y = torch.full((len(case.x), width), torch.nan)
     states = States.zeros(configuration, 2 * batch, launcher.device)

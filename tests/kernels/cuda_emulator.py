@@ -31,7 +31,9 @@ FLAGS = [
     "-Wno-maybe-uninitialized",
 ]
 COMPILER = shutil.which("g++")
-PATIENCE_ROUNDS = 20_000
+PATIENCE_ROUNDS = 400_000
+"""More than the slowest block of any test takes for W*x before its first step."""
+IMPATIENCE_ROUNDS = 10_000
 
 
 class Arguments(ctypes.Structure):

@@ -18,7 +18,12 @@ from tests.kernels.cuda_cases import (
     run_in_chunks,
     run_whole,
 )
-from tests.kernels.cuda_emulator import COMPILER, Emulator, compile_kernel
+from tests.kernels.cuda_emulator import (
+    COMPILER,
+    IMPATIENCE_ROUNDS,
+    Emulator,
+    compile_kernel,
+)
 
 SEEDS = 20
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++")
@@ -104,7 +109,7 @@ def test_emulated_kernel_gives_up_where_a_block_is_missing(name: str, emulated: 
     case = make_case(configuration, (3, 2))
     emulator = Emulator(compile_kernel(configuration, emulated), seed=3)
     emulator.skipped_blocks = 1
-    layer, y, states = prepare(case, emulator)
+    layer, y, states = prepare(case, emulator, IMPATIENCE_ROUNDS)
     layer.run(case.x, y, case.slots, states)
     with pytest.raises(InternalError, match="gave up"):
         layer.check()
@@ -115,6 +120,7 @@ def test_emulated_kernel_gives_up_where_a_block_is_missing(name: str, emulated: 
 
 
 @pytest.mark.full
+@pytest.mark.timeout(600)
 @given(data=st.data())
 @hypothesis_settings(max_examples=40, deadline=None)
 def test_emulated_any_shape_equals_the_oracle(emulated: Path, data: st.DataObject) -> None:

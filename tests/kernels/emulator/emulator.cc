@@ -301,7 +301,8 @@ static bool run_round(std::vector<LiveThread*>& alive) {
   bool ran = false;
   std::vector<bool> idle(blocks.size());
   for (size_t b = 0; b < blocks.size(); b++) idle[b] = chance(blocks[b].idle_percent);
-  for (size_t i = alive.size(); i > 1; i--) std::swap(alive[i - 1], alive[random_below((unsigned)i)]);
+  for (unsigned i = (unsigned)alive.size(); i > 1; i--)
+    std::swap(alive[i - 1], alive[random_below(i)]);
   for (LiveThread* thread : alive) {
     if (!may_run(*thread)) continue;
     ran = true;
@@ -337,8 +338,8 @@ int launch(Dim of_grid, unsigned per_block, unsigned shared_bytes, unsigned clus
       result = 1;
       break;
     }
-    alive.erase(std::remove_if(alive.begin(), alive.end(), [](LiveThread* t) { return t->returned; }),
-                alive.end());
+    const auto returned = [](LiveThread* thread) { return thread->returned; };
+    alive.erase(std::remove_if(alive.begin(), alive.end(), returned), alive.end());
   }
   for (LiveThread& thread : threads) destroy_fiber(thread.fiber);
   for (LiveBlock& block : blocks) drain_all(block.stores, block.number);

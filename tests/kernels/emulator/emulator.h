@@ -1,5 +1,5 @@
-// What a kernel's source may ask of the emulated machine; emulator.cc says how it works. Kept to plain
-// declarations, since every configuration compiles this anew while emulator.cc is compiled once.
+// What a kernel's source may ask of the emulated machine; emulator.cc says how it works. Kept to
+// plain declarations: every configuration compiles this anew, but emulator.cc only once.
 #pragma once
 #include <stdint.h>
 #include <string.h>

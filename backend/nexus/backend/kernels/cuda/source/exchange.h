@@ -3,7 +3,7 @@
 // number 0 is the initial state. Three forms of one interface:
 //
 //   send(number, values)      all threads; what this block adds to exchange `number`
-//   receive(number, vectors)  all threads; the whole of it into shared memory; a barrier must follow
+//   receive(number, vectors)  all threads; the whole of it into shared memory; a barrier follows
 //
 // Every form keeps two exchanges, by the number's parity. That is enough: a block that sends
 // number n+1 has received all of n, so every block has sent n, hence has received all of n-1 and

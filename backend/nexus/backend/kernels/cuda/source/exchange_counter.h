@@ -17,7 +17,9 @@ struct Exchange {
   __device__ __forceinline__ void receive_from_below(int, Element*) {}
   __device__ __forceinline__ void give_credit() {}
 
-  __device__ __forceinline__ int group() const { return part_index() * tile_count() + tile_index(); }
+  __device__ __forceinline__ int group() const {
+    return part_index() * tile_count() + tile_index();
+  }
   __device__ __forceinline__ u32* values_of(int number) const {
     return (u32*)arguments.words +
            (size_t)(group() * 2 + number % 2) * BATCH_TILE * PADDED_HIDDEN;

@@ -18,7 +18,9 @@ constexpr int RUN = 32;  // features of two mma
 
 // How the block's warps divide a product with `gate_rows` rows a unit: 16-row tiles, and warps that
 // share one tile, each with its part of the features.
-__host__ __device__ constexpr int tiles_of(int gate_rows) { return ceil_div(UNITS * gate_rows, 16); }
+__host__ __device__ constexpr int tiles_of(int gate_rows) {
+  return ceil_div(UNITS * gate_rows, 16);
+}
 __host__ __device__ constexpr int split_of(int gate_rows) {
   return larger(WARPS / tiles_of(gate_rows), 1);
 }
@@ -113,8 +115,8 @@ struct Sums {
     UNROLL for (int n = 0; n < COLUMN_TILES; n++) UNROLL for (int i = 0; i < 4; i++) {
       float sum = partial[n][0][i];
       if (CHAINS == 2) sum += partial[n][CHAINS - 1][i];
-      sums[(part * TILES * 16 + row + i / 2 * 8) * (COLUMN_TILES * 8 + 1) + n * 8 + column + i % 2] =
-          sum;
+      const int of_row = part * TILES * 16 + row + i / 2 * 8, of_column = n * 8 + column + i % 2;
+      sums[of_row * (COLUMN_TILES * 8 + 1) + of_column] = sum;
     }
   }
 };

@@ -87,9 +87,10 @@ __device__ __forceinline__ void mma_fp16(float (&d)[4], const uint4& a, u32 b0, 
       : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
 #else  // Turing has half of it: columns 0-7, then columns 8-15
   asm volatile(
-      "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%8}, {%0,%1,%2,%3};"
-      "\n"
-      "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%6,%7}, {%9}, {%0,%1,%2,%3};"
+      "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32"
+      " {%0,%1,%2,%3}, {%4,%5}, {%8}, {%0,%1,%2,%3};\n"
+      "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32"
+      " {%0,%1,%2,%3}, {%6,%7}, {%9}, {%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
 #endif
@@ -158,18 +159,21 @@ __device__ __forceinline__ void cluster_barrier() {
                    : "memory");
 }
 __device__ __forceinline__ void mbarrier_init(u64* mbarrier, u32 arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;\nfence.mbarrier_init.release.cluster;" ::"r"(
-                   shared_address(mbarrier)),
-               "r"(arrivals)
-               : "memory");
+  asm volatile(
+      "mbarrier.init.shared::cta.b64 [%0], %1;\n"
+      "fence.mbarrier_init.release.cluster;" ::"r"(shared_address(mbarrier)),
+      "r"(arrivals)
+      : "memory");
 }
 __device__ __forceinline__ void mbarrier_expect(u64* mbarrier, u32 bytes) {
-  asm volatile("{ .reg .b64 state;\n mbarrier.arrive.expect_tx.shared::cta.b64 state, [%0], %1; }" ::"r"(
-                   shared_address(mbarrier)),
-               "r"(bytes)
-               : "memory");
+  asm volatile(
+      "{ .reg .b64 state;\n"
+      " mbarrier.arrive.expect_tx.shared::cta.b64 state, [%0], %1; }" ::"r"(
+          shared_address(mbarrier)),
+      "r"(bytes)
+      : "memory");
 }
-// Whether the phase of `parity` has completed. Acquires what was sent in it, from the whole cluster.
+// Whether the phase of `parity` has completed. Acquires what the cluster sent in it.
 __device__ __forceinline__ bool mbarrier_completed(u64* mbarrier, u32 parity) {
   u32 completed;
   asm volatile(
@@ -186,9 +190,10 @@ __device__ __forceinline__ bool mbarrier_completed(u64* mbarrier, u32 parity) {
 __device__ __forceinline__ void send_async(void* destination, u64* mbarrier, u32 rank, u32 value) {
   asm volatile(
       "{ .reg .u32 there, counter;\n"
-      " mapa.shared::cluster.u32 there, %0, %2;\n mapa.shared::cluster.u32 counter, %1, %2;\n"
-      " st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.u32 [there], %3, [counter]; }" ::"r"(
-          shared_address(destination)),
+      " mapa.shared::cluster.u32 there, %0, %2;\n"
+      " mapa.shared::cluster.u32 counter, %1, %2;\n"
+      " st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.u32"
+      " [there], %3, [counter]; }" ::"r"(shared_address(destination)),
       "r"(shared_address(mbarrier)), "r"(rank), "r"(value)
       : "memory");
 }

@@ -1,6 +1,6 @@
 // W*x for all steps of the launch, before the first step. A block needs only its own rows of W*x,
-// so it can make them by itself: no second kernel, no exchange, and the result stays in scratch that
-// nobody else touches. Rows of x are taken many at a time, whatever step and slot they are of.
+// so it can make them by itself: no second kernel, no exchange, and the result stays in scratch
+// that nobody else touches. Rows of x are taken many at a time, whatever step and slot they are of.
 #pragma once
 #include "exchange.h"
 

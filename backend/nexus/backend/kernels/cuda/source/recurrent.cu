@@ -1,6 +1,6 @@
-// A recurrent layer (or both directions, or a wavefront of layers) as one persistent kernel: weights
-// are loaded once, into registers, and stay there for all steps; a block makes all gates of its
-// UNITS hidden units, so the cell's update is its own affair, and only h travels between blocks.
+// A recurrent layer (or both directions, or a wavefront of layers) as one persistent kernel:
+// weights are loaded once, into registers, and stay there for all steps; a block makes all gates of
+// its UNITS hidden units, so the cell's update is its own affair; only h travels between blocks.
 //
 // Grid: x = blocks of units, y = direction or layer (a part), z = batch tile. All blocks of a part
 // and tile must be resident at once: a cooperative launch, or a cluster. Parts of different
@@ -83,7 +83,8 @@ struct Block {
   }
 
   // Not fused: what projection.h made, in flight during the product. Fused: only the biases.
-  __device__ __forceinline__ void load_inputs(int step, const float* projected, Items& items) const {
+  __device__ __forceinline__ void load_inputs(int step, const float* projected,
+                                              Items& items) const {
     UNROLL for (int i = 0; i < ITEMS; i++) {
       const Place place = place_of(i);
       UNROLL for (int g = 0; g < 4; g++) {

@@ -10,10 +10,10 @@
 //   LANES            dot: lanes that share one dot product
 //   FP16             mma: 1 fp16, 0 bf16
 //   EXCHANGE         0 counter barrier, 1 value+epoch words, 2 thread-block cluster
-//   FUSED            0: W*x of all steps before the loop; 1: W resident beside R, x as more features
+//   FUSED            0: W*x of all steps before the loop; 1: W beside R, x as more features
 //   SEGMENT          not fused: input features whose weights are held at once
 //   PROJECT_ROWS     not fused: rows of x multiplied at once
-//   RESIDENT, RESIDENT_INPUT   steps of the tile of R (of W) held in registers; the others in shared
+//   RESIDENT, RESIDENT_INPUT   steps of the tile of R (of W) in registers; others in shared
 //   DIRECTIONS       1 or 2, a grid row each
 //   LAYERS           1, or the layers of a wavefront, a grid row each
 //   RING             exchanges of h that are kept: 2, more in a wavefront
@@ -60,5 +60,5 @@ constexpr int INPUT_FEATURES = LAYERS > 1 ? larger(INPUT, HIDDEN) : INPUT;
 static_assert(THREADS % 32 == 0 && THREADS <= 1024, "whole warps");
 static_assert(LAYERS == 1 || (FUSED && EXCHANGE == EXCHANGE_WORDS), "a wavefront sends words");
 static_assert(LAYERS == 1 || DIRECTIONS == 1, "a layer above needs both directions complete");
-static_assert(LAYERS == 1 || !TWO_PRODUCTS, "the layer above would have to skip every other exchange");
+static_assert(LAYERS == 1 || !TWO_PRODUCTS, "the layer above would read r*h as its input");
 static_assert(FAMILY == FAMILY_DOT || UNITS % 2 == 0, "two 16-bit values travel together");
