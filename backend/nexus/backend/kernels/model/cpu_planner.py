@@ -17,6 +17,9 @@ from nexus.core.errors import InfeasibleError
 CHUNK_ROWS = (24, 48, 96, 192, 384)
 NARROW_BATCH_MAX = 2
 """Rows up to which 3-byte weights save time: beyond, multiply-adds take longer than loads."""
+NARROW_GAIN_MIN = 0.15
+"""What 3-byte weights must save to be worth their rounding and a second copy of the stack."""
+NARROW_GAIN_LIMIT = f"3-byte weights must save {NARROW_GAIN_MIN:.0%}"
 
 
 def decide(workload: Workload, constants: CpuConstants) -> Decision[CpuPlan]:
@@ -39,7 +42,17 @@ def decide(workload: Workload, constants: CpuConstants) -> Decision[CpuPlan]:
         )
     # Of equals the simpler: fewer threads leave cores to others.
     ranked.sort(key=lambda one: (one.cost.total_us, one.configuration.threads))
-    return Decision(tuple(ranked), tally(ruled_out))
+    worthwhile = _without_narrow(ranked, workload.precision)
+    left_out = [one for one in ranked if one not in worthwhile]
+    ruled_out += [(NARROW_GAIN_LIMIT, str(one.configuration)) for one in left_out]
+    return Decision(tuple(worthwhile), tally(ruled_out))
+
+
+def _without_narrow(ranked: list[Ranked[CpuPlan]], wanted: Precision) -> list[Ranked[CpuPlan]]:
+    """All of them, if 3-byte weights save enough, else those of the precision asked for."""
+    exact = [one for one in ranked if one.configuration.precision is wanted]
+    saved = 1 - ranked[0].cost.total_us / exact[0].cost.total_us
+    return ranked if saved >= NARROW_GAIN_MIN else exact
 
 
 def candidates(workload: Workload, constants: CpuConstants) -> Iterator[CpuPlan]:

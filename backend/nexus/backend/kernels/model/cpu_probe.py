@@ -6,6 +6,7 @@ that differ in one thing, so that what they have in common cancels out.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from nexus.backend.kernels.cell import Cell, Precision
 from nexus.backend.kernels.layer_shape import StackShape
@@ -201,7 +202,9 @@ class _Fit:
             loads = apart(self._slope(*one) - beside, multiplied, size / FASTEST_BYTES_PER_NS)
             sizes.append(size)
             rates.append(size / loads)
-        return Bandwidth(tuple(sizes), tuple(rates))
+        # A larger working set is never faster: a smaller one that seems slower was disturbed.
+        falling = list(accumulate(reversed(rates), max))[::-1]
+        return Bandwidth(tuple(sizes), tuple(falling))
 
     def _call_ns(self, constants: CpuConstants, threads: int) -> float:
         """What a call takes beyond what is known of it."""
