@@ -161,10 +161,11 @@ def test_decide_splits_rows_where_there_are_enough_and_exchanges_are_dear() -> N
     assert (chosen.threads, chosen.split) == (2, Split.ROWS)
 
 
-def test_decide_takes_three_bytes_a_weight_for_few_rows_from_memory_only() -> None:
+def test_decide_takes_three_bytes_a_weight_for_few_rows_from_beyond_l2_only() -> None:
     assert decide(lstm(1024), LAPTOP).chosen.configuration.precision is Precision.FP24
     assert decide(lstm(1024, batch=3), LAPTOP).chosen.configuration.precision is Precision.FP32
-    assert decide(lstm(64, batch=2), LAPTOP).chosen.configuration.precision is Precision.FP32
+    in_l2 = decide(lstm(256), replace(LAPTOP, threads=1, chunk_bytes_max=1 << 20))
+    assert {one.configuration.precision for one in in_l2.ranked} == {Precision.FP32}
 
 
 def test_decide_names_the_limits_that_rule_plans_out() -> None:

@@ -17,7 +17,7 @@ from nexus.core.errors import InfeasibleError
 CHUNK_ROWS = (24, 48, 96, 192, 384)
 NARROW_BATCH_MAX = 2
 """Rows up to which 3-byte weights save time: beyond, multiply-adds take longer than loads."""
-NARROW_GAIN_MIN = 0.15
+NARROW_GAIN_MIN = 0.05
 """What 3-byte weights must save to be worth their rounding and a second copy of the stack."""
 NARROW_GAIN_LIMIT = f"3-byte weights must save {NARROW_GAIN_MIN:.0%}"
 
@@ -42,13 +42,15 @@ def decide(workload: Workload, constants: CpuConstants) -> Decision[CpuPlan]:
         )
     # Of equals the simpler: fewer threads leave cores to others.
     ranked.sort(key=lambda one: (one.cost.total_us, one.configuration.threads))
-    worthwhile = _without_narrow(ranked, workload.precision)
+    worthwhile = _worth_their_rounding(ranked, workload.precision)
     left_out = [one for one in ranked if one not in worthwhile]
     ruled_out += [(NARROW_GAIN_LIMIT, str(one.configuration)) for one in left_out]
     return Decision(tuple(worthwhile), tally(ruled_out))
 
 
-def _without_narrow(ranked: list[Ranked[CpuPlan]], wanted: Precision) -> list[Ranked[CpuPlan]]:
+def _worth_their_rounding(
+    ranked: list[Ranked[CpuPlan]], wanted: Precision
+) -> list[Ranked[CpuPlan]]:
     """All of them, if 3-byte weights save enough, else those of the precision asked for."""
     exact = [one for one in ranked if one.configuration.precision is wanted]
     saved = 1 - ranked[0].cost.total_us / exact[0].cost.total_us
@@ -68,11 +70,17 @@ def exceeded(workload: Workload, plan: CpuPlan, constants: CpuConstants) -> str:
     instructions = instruction_set(constants.instructions)
     share = share_of(workload, plan, instructions)
     row_bytes = 4 * workload.shape.cell.gates * share.tiles * instructions.lanes
+    weight_bytes = row_bytes * workload.shape.hidden_size
+    l2_bytes = 2 * constants.chunk_bytes_max
     shorter = [rows for rows in CHUNK_ROWS if rows < plan.chunk_rows]
     checks = (
         (
             plan.precision is not workload.precision and workload.batch > NARROW_BATCH_MAX,
             f"3-byte weights pay up to batch {NARROW_BATCH_MAX}",
+        ),
+        (
+            plan.precision is not workload.precision and weight_bytes <= l2_bytes,
+            "3-byte weights pay where 4 bytes do not stay in L2",
         ),
         (
             plan.threads > 1
