@@ -15,7 +15,7 @@ at overload. With 0.90 there, goodput at twice the capacity fell to 0.93 of the 
 LOAD_LOW = 0.85
 LOAD_HIGH = 0.97
 """Thrift rises between these loads of the pool. Between 0.75 and 0.90 bursts (cv 3) on eight
-devices lost a fifth more, over ten random profiles; Poisson arrivals and overloads lost the same."""
+devices lost a fifth more, over ten random profiles; Poisson arrivals lost the same."""
 MEMORY_SLOS = 20
 """The load is averaged over so many SLOs: longer than any burst that matters, shorter than a rise
 of the load that a planner answers."""
