@@ -9,6 +9,7 @@ from nexus.backend.device_name import parse_device
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.model import EngineKind, Model
 from nexus.core.tensor import DataType, TensorSpec
+from nexus.profiler import memory_meter
 from nexus.profiler.measure import profile_model
 from nexus.profiler.memory_meter import ProcessMemory
 from nexus.profiler.profiled_device import engine_condition, open_device
@@ -57,7 +58,9 @@ def test_engine_condition_names_the_package_that_runs_the_model() -> None:
     assert engine_condition(EngineKind.EMULATED) == {}
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.skipif(
+    not ProcessMemory().resets_peak, reason="this kernel does not let a process reset its peak"
+)
 def test_process_memory_sees_what_is_held_for_a_moment() -> None:
     meter = ProcessMemory()
     meter.start()
@@ -68,3 +71,14 @@ def test_process_memory_sees_what_is_held_for_a_moment() -> None:
     assert meter.peak_bytes() - before > 40 * MEGABYTE
     meter.start()
     assert meter.peak_bytes() < 40 * MEGABYTE
+
+
+def test_process_memory_never_says_less_than_nothing_where_a_peak_is_not_counted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    status = tmp_path / "status"
+    status.write_text("VmRSS:\t1000 kB\n", encoding="ascii")
+    monkeypatch.setattr(memory_meter, "_STATUS", status)
+    meter = ProcessMemory()
+    assert not meter.resets_peak
+    assert meter.peak_bytes() == 0

@@ -1,5 +1,6 @@
 """How much memory a model needs beside its weights while it runs: what activations take."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -7,6 +8,8 @@ _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
 _BYTES_PER_KIB = 1024
+# What a process may free between its peak being reset and both figures being read.
+_RESET_SLACK_BYTES = 1 << 20
 
 
 class MemoryMeter(Protocol):
@@ -35,23 +38,24 @@ class NoMeter:
 class ProcessMemory:
     """The resident memory of this process, as Linux counts it: right when nothing else runs in it.
 
-    Where the kernel does not let us reset its peak, an earlier, higher one hides what a small model
-    takes, and the weights alone are reported.
+    Where the kernel does not let us reset its peak (``resets_peak`` says so), an earlier, higher
+    one hides what a small model takes, and the weights alone are reported.
     """
 
     def __init__(self) -> None:
         """Count from now on."""
         self._start_bytes = 0
+        self.resets_peak = False
         self.start()
 
     def start(self) -> None:
         """See MemoryMeter."""
-        try:
+        with suppress(OSError):
             _CLEAR_REFS.write_text(_RESET_PEAK, encoding="ascii")
-        except OSError:
-            self._start_bytes = _status_bytes("VmHWM")
-        else:
-            self._start_bytes = _status_bytes("VmRSS")
+        # Some sandboxes take the write and reset nothing, or count no peak: the outcome decides.
+        peak, now = _status_bytes("VmHWM"), _status_bytes("VmRSS")
+        self.resets_peak = 0 <= peak - now < _RESET_SLACK_BYTES and now > 0
+        self._start_bytes = now if self.resets_peak else peak
 
     def peak_bytes(self) -> int:
         """See MemoryMeter."""
