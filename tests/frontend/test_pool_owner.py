@@ -157,16 +157,16 @@ def test_pool_batch_takes_more_until_its_head_would_be_late() -> None:
     batch = PoolBatch("s", "b0", latencies, 1, 50_000, start_us=0, ready_us=0, planned_items=4)
     assert batch.starts_us(free_us=0) == 36_000  # Deferred to its last moment, ...
     assert batch.starts_us(free_us=40_000) == 40_000  # ... or until the device is free.
-    assert batch.takes(1, 60_000, now_us=36_000)
-    assert not batch.takes(1, 60_000, now_us=36_001)
-    assert not batch.takes(1, 49_999, now_us=36_000)
-    assert not batch.takes(4, 60_000, now_us=0)
+    assert batch.takes(1, 60_000, there_us=36_000)
+    assert not batch.takes(1, 60_000, there_us=36_001)
+    assert not batch.takes(1, 49_999, there_us=36_000)
+    assert not batch.takes(4, 60_000, there_us=0)
     batch.start_us = 37_000
-    assert not batch.takes(1, 60_000, now_us=0)
+    assert not batch.takes(1, 60_000, there_us=0)
     batch.close(40_000)
     assert batch.starts_us(free_us=0) == 36_000
     assert batch.ends_us(free_us=0) == 48_000
-    assert not batch.takes(1, 60_000, now_us=0)
+    assert not batch.takes(1, 60_000, there_us=0)
 
 
 def test_batch_latencies_of_an_uneven_profile() -> None:
@@ -255,7 +255,7 @@ def test_pool_owner_of_a_large_request_gives_it_a_batch_of_its_own() -> None:
 
 
 def test_pool_owner_takes_processing_and_travel_off_the_deadline() -> None:
-    one = replace(session("s", 2.0, 10.0, 50.0, batch=4), overhead_us=5_000)
+    one = replace(session("s", 2.0, 10.0, 50.0, batch=4), preprocess_us=4_000, postprocess_us=1_000)
     owner = PoolOwner(pool(1, one), ["b0"], travel_us=3_000)
     assert owner.unloaded_us("s") == 12_000 + 5_000 + 3_000
     refused = owner.place("s", 1, 19_999, 0)
@@ -288,3 +288,12 @@ def test_pool_owner_expects_the_urgent_to_go_before_what_gathers() -> None:
     owner = PoolOwner(pool(1, slow, tight), ["b0"], travel_us=0)
     assert owner.place("slow", 1, 80_000, 0) == "b0"
     assert owner.expected_us("tight", 0) == owner.unloaded_us("tight")
+
+
+def test_pool_batch_takes_nothing_that_is_there_after_it_has_started() -> None:
+    latencies = BatchLatencies([12_000, 14_000, 16_000, 18_000], target=4)
+    batch = PoolBatch(
+        "s", "b0", latencies, 1, 50_000, start_us=0, ready_us=0, planned_items=4, slack_us=6_000
+    )
+    assert batch.takes(1, 60_000, there_us=30_000)
+    assert not batch.takes(1, 60_000, there_us=30_001)

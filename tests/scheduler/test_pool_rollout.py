@@ -138,7 +138,8 @@ def test_pool_rollout_tells_the_owner_what_a_session_costs() -> None:
     step = stage.settle()
     (session,) = step.pools[0].sessions
     assert session.latencies_us == tuple(1_000 * b + 2_000 for b in range(1, 9))
-    assert (session.batch, session.rate, session.overhead_us) == (4, 200.0, 300)
+    assert (session.batch, session.rate) == (4, 200.0)
+    assert (session.preprocess_us, session.postprocess_us) == (300, 0)
     assert step.pools[0].members[0].address == "b0:1"
     (routes,) = step.sessions
     assert (routes.pool, routes.pool_rate, routes.routes) == ("p", 200.0, ())

@@ -74,10 +74,10 @@ class PooledSession:
     """What the owner of a pool must know of one session.
 
     ``batch`` is the batch size to fill; ``latencies_us[b - 1]`` is l(b) on the pool's device type,
-    up to the largest batch that may be executed; ``overhead_us`` what pre- and post-processing of
-    one item take besides. ``rate`` (items/s) is the planned share: overload must leave it that.
-    Backends start a deferred batch ``slack_us`` before its last moment. Sessions of the same
-    ``group`` fill one batch together.
+    up to the largest batch that may be executed; ``preprocess_us`` goes by before an item can join
+    one, ``postprocess_us`` after it. ``rate`` (items/s) is the planned share: overload must leave
+    it that. Backends start a deferred batch ``slack_us`` before its last moment. Sessions of the
+    same ``group`` fill one batch together.
     """
 
     session: SessionName
@@ -85,7 +85,8 @@ class PooledSession:
     batch: int
     rate: float
     latencies_us: tuple[int, ...]
-    overhead_us: int = 0
+    preprocess_us: int = 0
+    postprocess_us: int = 0
     slack_us: int = 0
     group: str | None = None
 

@@ -24,9 +24,10 @@ class BatchFilling:
         self._opened_us = 0
         self._arrived_items = 0
 
-    def join(self, items: int, due_us: int, now_us: int) -> PoolBatch | None:
+    def join(self, items: int, due_us: int, there_us: int) -> PoolBatch | None:
         """The batch that is being filled, with ``items`` more; None when they cannot join one.
 
+        They can from ``there_us`` on, when they are preprocessed.
         It is closed when it could not grow for anybody. What is only too urgent itself, as one of a
         group may be, leaves it open for others: else each such item, refused in the end, would cut
         short the batch of those who can wait, until small batches are all that fits.
@@ -35,35 +36,35 @@ class BatchFilling:
         if batch is None:
             return None
         self._arrived_items += items
-        if not batch.takes(items, batch.due_us, now_us):
-            self._close(batch, now_us)
+        if not batch.takes(items, batch.due_us, there_us):
+            self._close(batch, there_us)
             return None
-        if not batch.takes(items, due_us, now_us):
+        if not batch.takes(items, due_us, there_us):
             return None
         batch.items += items
         batch.due_us = min(batch.due_us, due_us)
         if batch.items >= self.latencies.target:
-            self._close(batch, now_us)
+            self._close(batch, there_us)
         return batch
 
-    def begin(self, batch: PoolBatch, now_us: int) -> None:
-        """Fill this one from now on, and close the one before."""
+    def begin(self, batch: PoolBatch, there_us: int) -> None:
+        """Fill this one, whose first are there from then on, and close the one before."""
         if self.batch is not None:
-            self._close(self.batch, now_us)
-        self._opened_us = now_us
+            self._close(self.batch, there_us)
+        self._opened_us = there_us
         self._arrived_items = batch.items
         self.batch = batch
         if batch.items >= self.latencies.target:
-            batch.close(now_us)
+            batch.close(there_us)
             self.batch = None
 
     def abandon(self) -> None:
         """Fill it no more: it has started, or its backend was lost."""
         self.batch = None
 
-    def _close(self, batch: PoolBatch, now_us: int) -> None:
-        batch.close(now_us)
+    def _close(self, batch: PoolBatch, there_us: int) -> None:
+        batch.close(there_us)
         self.batch = None
         # The first item opened the batch: the gaps are those between the others.
-        gap_us = (now_us - self._opened_us) / max(1, self._arrived_items - 1)
+        gap_us = (there_us - self._opened_us) / max(1, self._arrived_items - 1)
         self.gap_us += _GAP_WEIGHT * (gap_us - self.gap_us)

@@ -27,12 +27,14 @@ class PoolBatch:
     slack_us: int = 0
     closed: bool = False
 
-    def takes(self, items: int, due_us: int, now_us: int) -> bool:
-        """Whether more items can join: they have a place, and the batch still leaves in time."""
+    def takes(self, items: int, due_us: int, there_us: int) -> bool:
+        """Whether more items, there from then on, can join: in place, and still in time."""
         grown = self.items + items
         if self.closed or grown > self.latencies.target:
             return False
-        start_us = max(self.start_us, now_us)
+        if there_us > self.starts_us(self.start_us):
+            return False  # It will have started.
+        start_us = max(self.start_us, there_us)
         return start_us + self.latencies.of(grown) <= min(self.due_us, due_us)
 
     def starts_us(self, free_us: int) -> int:
@@ -50,11 +52,11 @@ class PoolBatch:
         items = self.items if self.closed else max(self.items, self.planned_items)
         return max(free_us, self.ready_us) + self.latencies.of(items)
 
-    def close(self, now_us: int) -> None:
+    def close(self, there_us: int) -> None:
         """Nothing more will join. It has started by itself if its last moment has passed."""
         if self.items < self.latencies.target:
-            now_us = min(now_us, self._last_moment_us())
-        self.ready_us = now_us
+            there_us = min(there_us, self._last_moment_us())
+        self.ready_us = there_us
         self.closed = True
 
     def _last_moment_us(self) -> int:

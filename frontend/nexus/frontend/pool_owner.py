@@ -29,6 +29,14 @@ _Opening: TypeAlias = tuple[MemberTimeline, int, int | None]
 """A member, when it is free for the batch, and which of those waiting there it goes before."""
 
 
+class _Wanted(NamedTuple):
+    """Items to be off the device by ``due_us``, that can join a batch from ``there_us``."""
+
+    items: int
+    due_us: int
+    there_us: int
+
+
 class _Need(NamedTuple):
     """When a device must be free for a batch that is full at ``ready_us``.
 
@@ -90,7 +98,7 @@ class PoolOwner:
     def unloaded_us(self, session: SessionName) -> int:
         """How long one item takes on an idle backend that does not wait for more."""
         filling = self._fillings[session]
-        return filling.latencies.of(1) + filling.session.overhead_us + self._travel_us
+        return filling.latencies.of(1) + _processing_us(filling.session) + self._travel_us
 
     def found(self, backend: BackendName) -> None:
         """A backend can be reached."""
@@ -128,12 +136,13 @@ class PoolOwner:
     ) -> Placed:
         """Say where ``items`` of a session go; not to ``avoid``, which refused them."""
         filling = self._fillings[session]
-        due_us = deadline_us - self._travel_us - items * filling.session.overhead_us
+        due_us = deadline_us - self._travel_us - items * filling.session.postprocess_us
+        there_us = now_us + items * filling.session.preprocess_us
         if avoid and filling.batch is not None and filling.batch.backend == avoid:
             filling.abandon()
-        batch = filling.join(items, due_us, now_us)
+        batch = filling.join(items, due_us, there_us)
         if batch is None:
-            batch = self._begin(filling, items, due_us, now_us, avoid)
+            batch = self._begin(filling, _Wanted(items, due_us, there_us), now_us, avoid)
         if batch is None:
             return self._refusal(session, items, deadline_us, now_us)
         return batch.backend
@@ -143,35 +152,39 @@ class PoolOwner:
         if not self.has_members:
             return None
         filling = self._fillings[session]
-        overhead_us = filling.session.overhead_us + self._travel_us
-        due_us = now_us + filling.session.slo_us - overhead_us
+        after_us = filling.session.postprocess_us + self._travel_us
+        due_us = now_us + filling.session.slo_us - after_us
+        there_us = now_us + filling.session.preprocess_us
         batch, items = filling.batch, 1
-        if batch is not None and batch.takes(1, due_us, now_us):
+        if batch is not None and batch.takes(1, due_us, there_us):
             start_us, items = batch.start_us, batch.items + 1
         else:
-            start_us = self._start_us(filling.latencies.of(1), due_us, now_us)
-        return max(0, start_us - now_us) + filling.latencies.of(items) + overhead_us
+            start_us = self._start_us(filling.latencies.of(1), due_us, there_us, now_us)
+        return max(there_us, start_us) - now_us + filling.latencies.of(items) + after_us
 
-    def _start_us(self, item_us: int, due_us: int, now_us: int) -> int:
+    def _start_us(self, item_us: int, due_us: int, there_us: int, now_us: int) -> int:
         """When an item would start that cannot join a batch: behind all others, or before them."""
         start_us = min(member.free_us(now_us) for member in self._members + self._spares)
         latest_us = due_us - item_us
         if start_us <= latest_us:
             return start_us
-        opening = self._go_ahead(item_us, now_us, latest_us, now_us, "")
+        opening = self._go_ahead(item_us, there_us, latest_us, now_us, "")
         return start_us if opening is None else opening[1]
 
     def _begin(
-        self, filling: BatchFilling, items: int, due_us: int, now_us: int, avoid: BackendName
+        self, filling: BatchFilling, wanted: _Wanted, now_us: int, avoid: BackendName
     ) -> PoolBatch | None:
         latencies = filling.latencies
+        items, due_us, there_us = wanted
         early_us = due_us - filling.session.slack_us
-        planned = max(items, latencies.largest_within(early_us - now_us, filling.gap_us))
-        full_us = now_us + int(filling.gap_us * (planned - 1))
-        ready_us = max(now_us, min(full_us, early_us - latencies.of(planned)))
+        planned = max(items, latencies.largest_within(early_us - there_us, filling.gap_us))
+        full_us = there_us + int(filling.gap_us * (planned - 1))
+        ready_us = max(there_us, min(full_us, early_us - latencies.of(planned)))
         thrift = self._load.thrift(len(self._members), now_us)
         least = max(items, latencies.good_enough(planned, thrift))
         latest_us = due_us - latencies.of(least)
+        if there_us > latest_us:
+            return None
         entitled_us = self._entitled_us(filling, latest_us, ready_us, now_us)
         need = _Need(ready_us, latest_us, entitled_us, entitled_us - filling.session.slack_us)
         chosen = self._choose(need, now_us, avoid) or self._go_ahead(
@@ -195,7 +208,7 @@ class PoolOwner:
             slack_us=filling.session.slack_us,
         )
         member.add(batch, position)
-        filling.begin(batch, now_us)
+        filling.begin(batch, there_us)
         self._load.spend(latencies.of(planned))
         filling.entitlement.spend(latencies.of(planned))
         return batch
@@ -251,7 +264,7 @@ class PoolOwner:
                 retry_after_us=NO_ROUTE_RETRY_US,
             )
         fastest_us = (
-            filling.latencies.of(items) + items * filling.session.overhead_us + self._travel_us
+            filling.latencies.of(items) + items * _processing_us(filling.session) + self._travel_us
         )
         if fastest_us > left_us:
             return dropped(
@@ -324,11 +337,15 @@ def _together(
     return together
 
 
+def _processing_us(session: PooledSession) -> int:
+    return session.preprocess_us + session.postprocess_us
+
+
 def _work_us(session: PooledSession) -> float:
     """Device time of one item, in the batch that gathers in time at the planned rate."""
     latencies = BatchLatencies(session.latencies_us, session.batch)
     gap_us = US_PER_S / session.rate if session.rate > 0 else 0.0
-    left_us = session.slo_us - session.slack_us - session.overhead_us
+    left_us = session.slo_us - session.slack_us - _processing_us(session)
     batch = latencies.largest_within(left_us, gap_us)
     return latencies.of(batch) / batch
 

@@ -260,7 +260,8 @@ class _PoolRollout:
             batch=placement.batch,
             rate=self._target.rate(session),
             latencies_us=measured.latencies_us,
-            overhead_us=measured.preprocess_us + measured.postprocess_us,
+            preprocess_us=measured.preprocess_us,
+            postprocess_us=measured.postprocess_us,
             slack_us=placement.slack_us,
             group=placement.group,
         )
