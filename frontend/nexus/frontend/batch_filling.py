@@ -27,10 +27,11 @@ class BatchFilling:
     def join(self, items: int, due_us: int, there_us: int) -> PoolBatch | None:
         """The batch that is being filled, with ``items`` more; None when they cannot join one.
 
-        They can from ``there_us`` on, when they are preprocessed.
-        It is closed when it could not grow for anybody. What is only too urgent itself, as one of a
-        group may be, leaves it open for others: else each such item, refused in the end, would cut
-        short the batch of those who can wait, until small batches are all that fits.
+        The items are preprocessed, and can be executed, from ``there_us`` on.
+
+        A batch is closed when it could not grow for anybody. What is only too urgent itself, as one
+        of a group may be, leaves it open for others: else each such item, refused in the end, would
+        cut short the batch of those who can wait, until small batches are all that fits.
         """
         batch = self.batch
         if batch is None:

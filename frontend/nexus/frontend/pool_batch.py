@@ -28,7 +28,7 @@ class PoolBatch:
     closed: bool = False
 
     def takes(self, items: int, due_us: int, there_us: int) -> bool:
-        """Whether more items, there from then on, can join: in place, and still in time."""
+        """Whether items that are there from ``there_us`` on have a place, and all stay in time."""
         grown = self.items + items
         if self.closed or grown > self.latencies.target:
             return False
