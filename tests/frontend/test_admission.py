@@ -160,10 +160,15 @@ def test_admission_trusts_a_backend_that_fills_larger_batches_than_planned() -> 
     assert load.expected_us(ROUTE, 1, 0) == planned_us - ROUTE.duty_cycle_us
 
 
-def test_admission_keeps_a_reserve() -> None:
-    assert can_be_in_time(97_000, 100_000)
-    assert not can_be_in_time(98_000, 100_000)
-    assert not can_be_in_time(1, 0)
+def test_admission_keeps_the_way_free() -> None:
+    assert can_be_in_time(98_000, 100_000, travel_us=2_000)
+    assert not can_be_in_time(98_001, 100_000, travel_us=2_000)
+    assert not can_be_in_time(1, 0, travel_us=2_000)
+
+
+def test_admission_keeps_little_of_a_short_time_free() -> None:
+    assert can_be_in_time(9_700, 10_000, travel_us=2_000)
+    assert not can_be_in_time(9_701, 10_000, travel_us=2_000)
 
 
 def test_admission_refusal_says_how_long_and_when_to_come_back() -> None:

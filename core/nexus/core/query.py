@@ -62,12 +62,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A named DAG of stages, kept in topological order (parents first)."""
+    """A named DAG of stages, kept in topological order (parents first).
+
+    ``expected_rate`` (frames/s) and ``arrives_evenly`` are of its frames, as those of a session.
+    """
 
     name: QueryName
     slo_us: int
     stages: tuple[Stage, ...]
     expected_rate: float = 0.0
+    arrives_evenly: bool = False
 
     def __post_init__(self) -> None:
         """Sort the stages; raise InvalidArgumentError on a cycle or an unknown parent."""

@@ -29,6 +29,9 @@ class Session:
     least serve it, so that the loss of one does not silence it; ``replicas_max`` at most, 0 being
     no limit: rate beyond what those can do is refused.
 
+    ``arrives_evenly`` foretells items at equal gaps, as from one camera, rather than at random:
+    then nothing is kept free for chance (ADR 0030).
+
     ``variants`` are cheaper models with the same inputs and outputs, best first: before anything is
     refused for lack of devices, one of them serves the session (ADR 0025).
     """
@@ -36,6 +39,7 @@ class Session:
     model: ModelName
     slo_us: int
     expected_rate: float = 0.0
+    arrives_evenly: bool = False
     name: SessionName = ""
     replicas_min: int = 1
     replicas_max: int = 0

@@ -23,8 +23,8 @@ _RAISES_TOGETHER_MAX = 4
 _CAUTION_EASE = _CAUTION_RAISE ** (-1 / 200)
 # Time takes it back too, or a session of few requests would pay for a bad minute for hours.
 _CAUTION_HALF_LIFE_US = 30_000_000
-# Share of the time left that admission does not spend: the way there and back, and jitter.
-_RESERVE = 0.03
+# The way there and back is kept free, but of a short time no more than this share.
+_TRAVEL_SHARE_MAX = 0.03
 
 
 # The measured pace forgets half in so many duty cycles of being busy.
@@ -155,9 +155,12 @@ class RouteLoad:
         return max(0, cycle_us - route.latency_us)
 
 
-def can_be_in_time(expected_us: int, left_us: int) -> bool:
-    """Whether an answer expected in ``expected_us`` fits the time left, with a small reserve."""
-    return expected_us <= left_us * (1 - _RESERVE)
+def can_be_in_time(expected_us: int, left_us: int, travel_us: int) -> bool:
+    """Whether an answer expected in ``expected_us`` fits the time left with the way there and back.
+
+    Nothing else is kept free: what the plan promises to the last moment must not be refused.
+    """
+    return expected_us <= left_us - min(travel_us, _TRAVEL_SHARE_MAX * left_us)
 
 
 def was_promised(route: Route, left_us: int) -> bool:

@@ -57,7 +57,8 @@ class ClusterView:
         entries = {routes.session: routes for routes in table.sessions}
         kept = {name: one for name, one in self._dispatchers.items() if one.in_flight}
         for name in entries:
-            kept[name] = self._dispatchers.get(name) or SessionDispatcher(name)
+            known = self._dispatchers.get(name)
+            kept[name] = known or SessionDispatcher(name, travel_us=self.pools.travel_us)
         for name, dispatcher in kept.items():
             routes = entries.get(name)
             pool = self.pools.of(routes.pool, routes.served_as) if routes else None

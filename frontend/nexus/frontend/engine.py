@@ -60,7 +60,7 @@ class FrontendEngine:
     def __init__(self, *, travel_us: int = TRAVEL_US) -> None:
         """Begin with no table: every request is refused NO_ROUTE until one is read.
 
-        ``travel_us`` is kept free of a pooled request's time for the way to a backend and back.
+        ``travel_us`` is kept free of a request's time for the way to a backend and back.
         """
         self.draining = False
         self._view = ClusterView(Pools(travel_us))

@@ -31,8 +31,9 @@ decides itself where the items go. A peer answers within a millisecond or two, u
 blocked; an eighth is about what staggering gains on a small pool."""
 
 TRAVEL_US = 3_000
-"""Kept free of a pooled request's time for the way to its backend and back, by this frontend's
-reckoning: no less than what the backend itself keeps free, or its batch starts too early for us."""
+"""Kept free of a request's time for the way to its backend and back, by this frontend's
+reckoning: no less than what the backend itself keeps free, or a pool's batch starts too early for
+us."""
 
 ANSWER_RESERVE_US = 2_000
 """Kept at the end of a query's time, so that a partial answer is still in time."""

@@ -41,7 +41,7 @@ class Pools:
 
     def __init__(self, travel_us: int) -> None:
         """``travel_us`` is kept free before each deadline, for the way to a backend and back."""
-        self._travel_us = travel_us
+        self.travel_us = travel_us
         self._pools: dict[PoolName, KnownPool] = {}
         self._own: FrontendName = ""
         self._peers: tuple[FrontendName, ...] = ()
@@ -58,7 +58,7 @@ class Pools:
         for pool in table.pools:
             known = before.get(pool.name)
             if known is None:
-                owner = PoolOwner(pool, reachable, travel_us=self._travel_us)
+                owner = PoolOwner(pool, reachable, travel_us=self.travel_us)
                 known = KnownPool(owner)
             else:
                 known.update(pool)

@@ -48,12 +48,14 @@ class SessionDispatcher:
     """One session's routers and loads, kept across routing tables.
 
     ``served_as`` is the session's name at backends and owners: another while a cheaper variant of
-    its model serves it. ``pool`` is the session's pool, if it has one; ``in_flight`` counts its
-    items under way everywhere; ``limits`` follow its model's declaration.
+    its model serves it. ``travel_us`` is kept free of every request's time. ``pool`` is the
+    session's pool, if it has one; ``in_flight`` counts its items under way everywhere; ``limits``
+    follow its model's declaration.
     """
 
-    def __init__(self, session: SessionName) -> None:
+    def __init__(self, session: SessionName, *, travel_us: int) -> None:
         """Begin without routes."""
+        self._travel_us = travel_us
         self.session = self.served_as = session
         self.slo_us = 0
         self.pool: KnownPool | None = None
@@ -117,7 +119,7 @@ class SessionDispatcher:
         if route is None or (items > 1 and items > self.limits.items(route.batch)):
             return None
         load = self._loads[route.backend]
-        if not can_be_in_time(load.expected_us(route, items, now_us), left_us):
+        if not can_be_in_time(load.expected_us(route, items, now_us), left_us, self._travel_us):
             return None
         self._router.spend(route, items)
         load.sent(route, items, now_us)
@@ -201,14 +203,14 @@ class SessionDispatcher:
     def _fits(self, route: Route, items: int, left_us: int, now_us: int, whole: bool) -> bool:
         count = self._count(route, items, whole)
         expected_us = self._loads[route.backend].expected_us(route, count, now_us)
-        return can_be_in_time(expected_us, left_us)
+        return can_be_in_time(expected_us, left_us, self._travel_us)
 
     def _refusal(self, items: int, left_us: int, now_us: int) -> Outcome:
         routes: Sequence[Route] = self._router.reachable
         if not routes:
             return self._no_route()
         fastest_us = min(route.latency_us for route in routes)
-        if not can_be_in_time(fastest_us, left_us):
+        if not can_be_in_time(fastest_us, left_us, self._travel_us):
             return dropped(
                 DropReason.DEADLINE,
                 f"session {self.session!r} needs {ms_from_us(fastest_us):g} ms even unloaded; "

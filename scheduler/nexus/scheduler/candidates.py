@@ -100,8 +100,7 @@ def _candidate(load: SessionLoad, offers: Offers, rules: CandidateRules) -> Cand
 
 def _own_rate(demand: Demand, rules: CandidateRules) -> float:
     """What devices of its own are planned for."""
-    usual = rules.settings.headroom
-    return demand.rate / (own_headroom(demand, usual, rules.pools) if rules.pools else usual)
+    return demand.rate / own_headroom(demand, rules.settings.headroom, rules.pools)
 
 
 def _cheapest_first(

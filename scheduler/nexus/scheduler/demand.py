@@ -54,6 +54,13 @@ class Demand(NamedTuple):
         return self.session.name
 
     @property
+    def is_even(self) -> bool:
+        """Whether its items come at equal gaps, as is foretold of all its parts."""
+        if self.parts:
+            return all(part.session.arrives_evenly for part in self.parts)
+        return self.session.arrives_evenly
+
+    @property
     def cheapest(self) -> tuple[int, ...]:
         """``cheapest[b]``: the batch size >= b of least latency; entry 0 is unused."""
         return self.table.cheapest

@@ -280,6 +280,7 @@ class SchedulerEngine:
             target=self._target,
             splits=self._plan.splits,
             dispersion=self._load.dispersion,
+            may_be_even=self._load.may_be_even,
             prices=self._prices,
             lost=self._lost,
         )

@@ -25,6 +25,8 @@ SPREAD_SAMPLES = 60
 SPREAD_PRIOR = 1.5
 """The dispersion assumed before anything is known."""
 SPREAD_PRIOR_SAMPLES = 5
+EVEN_MAX = 0.5
+"""The dispersion up to which items may come at equal gaps: halfway to Poisson arrivals."""
 SPREAD_MAX = 64.0
 """One step of the rate looks like dispersion, too: it must not hide the next one."""
 
@@ -77,6 +79,11 @@ class Spread:
         total, weight = self.ratios.get(key, (0.0, 0.0))
         prior = SPREAD_PRIOR * SPREAD_PRIOR_SAMPLES
         return max(1.0, (total + prior) / (weight + SPREAD_PRIOR_SAMPLES))
+
+    def may_be_even(self, key: str) -> bool:
+        """Whether nothing seen of late speaks against items at equal gaps."""
+        total, weight = self.ratios.get(key, (0.0, 0.0))
+        return total <= EVEN_MAX * (weight + SPREAD_PRIOR_SAMPLES)
 
     def after(self, rates: Mapping[str, float], now_us: int) -> "Spread":
         """With one more second's rates; looks in between say nothing new."""

@@ -5,18 +5,22 @@ just taken over has measured nothing yet; until it has, what the last plan provi
 that a change of leader never shrinks the cluster.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from nexus.core.cluster import Catalogue
 from nexus.core.names import SessionName, declared_session, stage_session_name
 from nexus.core.plan import Plan
-from nexus.core.session import SessionLoad
+from nexus.core.query import Query
+from nexus.core.session import Session, SessionLoad
 from nexus.scheduler.fan_out import FanOutEstimator
 from nexus.scheduler.planner import QueryLoad
 from nexus.scheduler.rates import RateEstimator
 from nexus.scheduler.settings import EpochSettings
 from nexus.scheduler.stage_rates import stage_rates
+
+_Declared = TypeVar("_Declared", Session, Query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,18 @@ class Expectation:
                 keys[stage_session_name(entry.query.name, stage.name)] = entry.query.name
         return keys
 
+    def believed(self, may_be_even: Callable[[str], bool]) -> "Expectation":
+        """Nothing is taken to arrive evenly, whatever its declarer foresees, that does not."""
+        return Expectation(
+            sessions=tuple(
+                replace(load, session=_believed(load.session, may_be_even))
+                for load in self.sessions
+            ),
+            queries=tuple(
+                replace(entry, query=_believed(entry.query, may_be_even)) for entry in self.queries
+            ),
+        )
+
     def grown(self, floors: Mapping[str, float]) -> "Expectation":
         """At least these rates, by what frontends count; nothing gets less.
 
@@ -66,6 +82,12 @@ class Expectation:
             ),
             queries=tuple(_grown_query(entry, floors) for entry in self.queries),
         )
+
+
+def _believed(declared: _Declared, may_be_even: Callable[[str], bool]) -> _Declared:
+    if not declared.arrives_evenly or may_be_even(declared.name):
+        return declared
+    return replace(declared, arrives_evenly=False)
 
 
 def _grown_query(entry: QueryLoad, floors: Mapping[str, float]) -> QueryLoad:

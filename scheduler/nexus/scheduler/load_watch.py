@@ -60,6 +60,10 @@ class LoadWatch:
         """How unevenly the items of a session come, whatever model serves it (envelope.py)."""
         return self._spread.dispersion(declared_session(key))
 
+    def may_be_even(self, key: str) -> bool:
+        """Whether the items of a session or the frames of a query may come evenly."""
+        return self._spread.may_be_even(declared_session(key))
+
     def drift(
         self,
         planned: Mapping[SessionName, float],

@@ -62,8 +62,10 @@ def workload_of(scenario: Scenario) -> Workload:
         },
         absent_types=tuple(sorted({device for _, device in profiles} - present)),
         profile=lambda model, device: profiles.get((model, device)),
-        sessions=tuple(SessionLoad(entry.session, entry.rate) for entry in scenario.sessions),
-        queries=tuple(QueryLoad(query=entry.query, rate=entry.rate) for entry in scenario.queries),
+        sessions=tuple(SessionLoad(entry.declared, entry.rate) for entry in scenario.sessions),
+        queries=tuple(
+            QueryLoad(query=entry.declared, rate=entry.rate) for entry in scenario.queries
+        ),
         batch_caps={model.name: model.max_batch for model in scenario.models},
     )
 

@@ -16,7 +16,7 @@ from nexus.core.names import (
     stage_session_name,
 )
 from nexus.core.plan import BackendPlan, Infeasible
-from nexus.core.query import Query
+from nexus.core.query import Per, Query, Stage
 from nexus.core.session import Session, SessionLoad
 from nexus.scheduler.allocation import Allocation, Rules, allocate, keep, squeezed
 from nexus.scheduler.candidate import Candidate
@@ -179,12 +179,18 @@ def _all_loads(
                     model=stage.model,
                     slo_us=budget[stage.name],
                     name=stage_session_name(query.name, stage.name),
+                    arrives_evenly=query.arrives_evenly and _is_called_evenly(stage),
                 ),
                 rates[stage.name],
             )
             for stage in query.stages
         )
     return loads, infeasible, budgets
+
+
+def _is_called_evenly(stage: Stage) -> bool:
+    """Whether a stage is called as evenly as frames come: the same number of times for each."""
+    return stage.per is Per.FRAME and not stage.after and stage.fan_out.is_integer()
 
 
 def _split(

@@ -32,6 +32,8 @@ from nexus.scheduler.settings import (
 
 EFFICIENCY_MIN = 0.5
 """However few and uneven the items, half of a pool's time is of use."""
+EVEN_HEADROOM = 0.95
+"""Nothing is kept free for chance where items come evenly, but a late batch must be caught up."""
 LATE_SHARE = 0.005
 """Half of what may be late is left to other causes than waiting for a device."""
 TARGET_GATHER = 0.5
@@ -127,13 +129,16 @@ def load_of(demand: Demand, rules: PoolRules) -> float | None:
     return gathered.rate * gathered.work_us / US_PER_S if gathered is not None else None
 
 
-def own_headroom(demand: Demand, usual: float, rules: PoolRules) -> float:
-    """The share of devices of its own that a session's rate may use; at most the ``usual`` one.
+def own_headroom(demand: Demand, usual: float, rules: PoolRules | None) -> float:
+    """The share of devices of its own that a session's rate may use.
 
-    Below one device the time left in a cycle is spent on chance (slack.py). Devices that a session
-    fills have none left: there as much is kept free as in a pool, by the items of an SLO.
+    Nearly all where items come evenly (ADR 0030), else at most the ``usual`` share. Below one
+    device the time left in a cycle is spent on chance (slack.py). Devices that a session fills have
+    none left: where there are pools, as much is kept free as in one, by the items of an SLO.
     """
-    if demand.rate < usual * demand.throughput:
+    if demand.is_even:
+        return max(usual, EVEN_HEADROOM)
+    if rules is None or demand.rate < usual * demand.throughput:
         return usual
     items = demand.throughput * demand.budget_us / US_PER_S
     share = 1 - rules.caution * rules.settings.margin / math.sqrt(items)
@@ -218,8 +223,11 @@ def _efficiency(
 ) -> float:
     """The share of the pool's time that may be planned: 1 - margin * variation of the work.
 
-    Poisson items of work w in a window t: mean rate * t * w, variance rate * t * w^2.
+    Poisson items of work w in a window t: mean rate * t * w, variance rate * t * w^2. Even items
+    vary by nothing, but where several sessions' batches meet they do so at random all the same.
     """
+    if len(demands) == 1 and demands[0].is_even:
+        return 1 - rules.caution * (1 - EVEN_HEADROOM)
     mean = variance = weighted_us = 0.0
     for demand, entry in zip(demands, gathered, strict=True):
         assert entry is not None

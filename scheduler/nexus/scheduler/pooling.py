@@ -164,13 +164,15 @@ def is_worth_it(
 ) -> bool:
     """Whether the sessions of the pool would need as many devices of their own, or more.
 
-    Whole devices at the paper's batch sizes are the least that takes; only where that does not
-    decide are they packed. All of them must be able to do with devices of their own.
+    More it must be where all come evenly: there are no bursts for a pool to serve (ADR 0030). Whole
+    devices at the paper's batch sizes are the least that takes; only where that does not decide are
+    they packed. All of them must be able to do with devices of their own.
     """
+    least = fit.size + all(demand.is_even for demand in fit.demands)
     own = _with_headroom(fit.demands, headroom, rules)
-    if sum(demand.rate / demand.throughput for demand in own) >= fit.size:
+    if sum(demand.rate / demand.throughput for demand in own) > least - 1:
         return True
-    return own_devices(fit.demands, device, headroom, rules, search=search) >= fit.size
+    return own_devices(fit.demands, device, headroom, rules, search=search) >= least
 
 
 def own_devices(

@@ -51,6 +51,7 @@ class Situation:
     target: Target
     splits: Mapping[QueryName, Mapping[StageName, int]]
     dispersion: Callable[[SessionName], float]
+    may_be_even: Callable[[str], bool]
     prices: Mapping[DeviceType, float]
     lost: AbstractSet[BackendName] = frozenset()
 
@@ -68,12 +69,13 @@ class Situation:
     @property
     def workload(self) -> Workload:
         """What the planner must serve, and with what."""
+        expectation = self.expectation.believed(self.may_be_even)
         return Workload(
             devices=device_specs(self.usable, self.catalogue, self.prices),
             profile=self.profiles.measured,
             offline=self.profiles.offline,
-            sessions=self.expectation.sessions,
-            queries=self.expectation.queries,
+            sessions=expectation.sessions,
+            queries=expectation.queries,
             batch_caps=self.profiles.batch_caps,
             prefix_groups={
                 model.name: group

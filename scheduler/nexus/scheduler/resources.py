@@ -4,7 +4,7 @@ Each has a ``kind`` (Model, Session, Query or Profile) and the fields of that co
 in ``_ms`` and rates in items/s. Errors name file, line and key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from nexus.core.errors import DocumentError, InvalidArgumentError
 from nexus.core.model import BATCH_LIMIT, EngineKind, Model
@@ -19,6 +19,8 @@ from nexus.scheduler.profile_document import read_latencies
 from nexus.scheduler.query_document import read_stages
 
 MODEL_MAX_BATCH = 64
+_EVEN = "even"
+_ARRIVALS = ("random", _EVEN)
 _MODEL_TEXTS = ("version", "handler", "network", "weights")
 _MODEL_KEYS = (
     "kind",
@@ -85,12 +87,23 @@ def _tensor_spec(value: YamlValue) -> TensorSpec:
 
 
 def _session(value: YamlValue) -> Session:
-    keys = ("kind", "name", "model", "slo_ms", "rate", "replicas_min", "replicas_max", "variants")
+    keys = (
+        "kind",
+        "name",
+        "model",
+        "slo_ms",
+        "rate",
+        "arrivals",
+        "replicas_min",
+        "replicas_max",
+        "variants",
+    )
     fields = value.fields(keys, required=("model", "slo_ms"))
     return Session(
         model=fields["model"].text(),
         slo_us=us_from_ms(fields["slo_ms"].number(above=True)),
         expected_rate=fields["rate"].number() if "rate" in fields else 0.0,
+        arrives_evenly=_arrives_evenly(fields),
         name=fields["name"].text() if "name" in fields else "",
         replicas_min=fields["replicas_min"].integer() if "replicas_min" in fields else 1,
         replicas_max=fields["replicas_max"].integer() if "replicas_max" in fields else 0,
@@ -101,14 +114,19 @@ def _session(value: YamlValue) -> Session:
 
 
 def _query(value: YamlValue) -> Query:
-    keys = ("kind", "name", "slo_ms", "rate", "stages")
+    keys = ("kind", "name", "slo_ms", "rate", "arrivals", "stages")
     fields = value.fields(keys, required=("name", "slo_ms", "stages"))
     return Query(
         name=fields["name"].text(),
         slo_us=us_from_ms(fields["slo_ms"].number(above=True)),
         stages=read_stages(fields["stages"]),
         expected_rate=fields["rate"].number() if "rate" in fields else 0.0,
+        arrives_evenly=_arrives_evenly(fields),
     )
+
+
+def _arrives_evenly(fields: Mapping[str, YamlValue]) -> bool:
+    return "arrivals" in fields and fields["arrivals"].choice(_ARRIVALS) == _EVEN
 
 
 def _profile(value: YamlValue) -> Profile:

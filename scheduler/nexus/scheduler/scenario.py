@@ -66,6 +66,11 @@ class Arrivals:
     kind: str = "poisson"
     parameters: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def is_even(self) -> bool:
+        """Whether they come at equal gaps."""
+        return self.kind == "uniform"
+
     def scaled(self, factor: float) -> "Arrivals":
         """The same at ``factor`` times the rate: a trace, which has its own, is played faster."""
         if self.kind != "trace":
@@ -112,6 +117,11 @@ class ScenarioSession:
     arrivals: Arrivals = field(default_factory=Arrivals)
     payload_bytes: int = 0
 
+    @property
+    def declared(self) -> Session:
+        """The session as its declarer foresees it."""
+        return replace(self.session, arrives_evenly=self.arrivals.is_even)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioQuery:
@@ -125,6 +135,11 @@ class ScenarioQuery:
     arrivals: Arrivals = field(default_factory=Arrivals)
     payload_bytes: int = 0
     fan_outs: Mapping[StageName, FanOut] = field(default_factory=dict)
+
+    @property
+    def declared(self) -> Query:
+        """The query as its declarer foresees it."""
+        return replace(self.query, arrives_evenly=self.arrivals.is_even)
 
 
 class FaultKind(Enum):
@@ -195,10 +210,10 @@ class Scenario:
         Models are emulated: one small tensor in and out, and for every stage that has children as
         many findings labelled with the child's name as its fan-out says; the child asks for these.
         """
-        queries = tuple(_labelled(entry.query) for entry in self.queries)
+        queries = tuple(_labelled(entry.declared) for entry in self.queries)
         return Catalogue(
             models=tuple(_emulated(model, queries) for model in self.models),
-            sessions=tuple(entry.session for entry in self.sessions),
+            sessions=tuple(entry.declared for entry in self.sessions),
             queries=queries,
             profiles=(*self.model_profiles(), *self.prefix_profiles()),
             version=1,
