@@ -30,8 +30,16 @@ def test_slide_drops_the_head_that_would_shrink_the_batch() -> None:
 
 
 def test_slide_keeps_the_head_that_a_smaller_batch_serves_without_harm() -> None:
-    waiting = queue((17, 1), (60, 1), (60, 1), (60, 1))
-    assert slide(waiting, 0, 4, AFFINE) == Window(0, 3, 3)
+    # l(6) = 22 does not fit the head's 21; a batch of 5 has 11/12 of its throughput.
+    waiting = queue((21, 1), *[(60, 1)] * 5)
+    assert slide(waiting, 0, 6, AFFINE) == Window(0, 5, 5)
+    assert slide(waiting, 0, 6, AFFINE, throughput_min=0.95) == Window(1, 5, 5)
+
+
+def test_slide_keeps_the_head_by_any_batch_where_batching_gains_little() -> None:
+    hardly = tuple(0 if batch == 0 else 6 + 40 * batch for batch in range(5))
+    waiting = queue((50, 1), *[(400, 1)] * 3)
+    assert slide(waiting, 0, 4, hardly) == Window(0, 1, 1)
 
 
 def test_slide_drops_the_head_that_only_a_much_smaller_batch_would_serve() -> None:

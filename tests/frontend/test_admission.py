@@ -1,6 +1,7 @@
 """Admission keeps its promises under overload without starving, against a model of a backend."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -180,3 +181,12 @@ def test_admission_refusal_says_how_long_and_when_to_come_back() -> None:
     assert refused
     assert all(o.expected_wait_us > 97_000 and o.retry_after_us >= 1_000 for o in refused)
     assert "100.0 ms are left" in refused[0].message
+
+
+def test_admission_reckons_with_a_batch_of_one_on_an_idle_route() -> None:
+    route = replace(ROUTE, single_us=8_000)
+    assert RouteLoad().expected_us(route, 1, 0) == 8_000
+    assert RouteLoad().expected_us(route, 3, 0) == 16_000
+    assert RouteLoad().expected_us(route, 4, 0) == route.latency_us
+    assert RouteLoad().expected_us(route, 5, 0) == route.latency_us + 8_000
+    assert RouteLoad().expected_us(ROUTE, 1, 0) == ROUTE.latency_us

@@ -17,8 +17,8 @@ from nexus.backend import deferral
 from nexus.backend.deferral import Deferred
 from nexus.backend.dispatch_queue import Queued, prefix
 from nexus.backend.early_drop import (
-    SMALLER_BATCH_MIN,
-    SMALLER_BATCH_MIN_ALONE,
+    SAVING_THROUGHPUT_MIN,
+    SAVING_THROUGHPUT_MIN_ALONE,
     LatencyTable,
     Window,
     largest_batch,
@@ -67,10 +67,10 @@ def window(turn: Turn, now_us: int, *, deferring: bool = False, alone: bool = Fa
     """
     # What waited on an idle device is not behind: saving it by however small a batch is not lazy.
     if turn.pooled and deferring:
-        smaller_min = 0.0
+        throughput_min = 0.0
     else:
-        smaller_min = SMALLER_BATCH_MIN_ALONE if alone else SMALLER_BATCH_MIN
-    return slide(turn.waiting, now_us, window_items(turn), turn.latencies_us, smaller_min)
+        throughput_min = SAVING_THROUGHPUT_MIN_ALONE if alone else SAVING_THROUGHPUT_MIN
+    return slide(turn.waiting, now_us, window_items(turn), turn.latencies_us, throughput_min)
 
 
 def window_items(turn: Turn) -> int:

@@ -8,6 +8,7 @@ planned batch, and no head is dropped whom a little smaller a batch still serves
 the rest.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -17,11 +18,11 @@ LatencyTable: TypeAlias = Sequence[int]
 """l(b) in us at index b; index 0 is 0. Its length less one is the largest batch."""
 
 
-SMALLER_BATCH_MIN = 2 / 3
-"""A batch that saves a head must be this share of the window, or saving would become lazy dropping:
-batch after batch a little smaller."""
+SAVING_THROUGHPUT_MIN = 0.85
+"""A batch that saves a head must have this share of the window's throughput, or saving would become
+lazy dropping: batch after batch a little smaller."""
 
-SMALLER_BATCH_MIN_ALONE = 0.85
+SAVING_THROUGHPUT_MIN_ALONE = 0.95
 """The same where no other session shares the device: whatever a batch falls short of the window is
 then throughput of this very session, and nobody else's turn makes up for it."""
 
@@ -42,11 +43,11 @@ def slide(
     now_us: int,
     window_items: int,
     latencies_us: LatencyTable,
-    smaller_min: float = SMALLER_BATCH_MIN,
+    throughput_min: float = SAVING_THROUGHPUT_MIN,
 ) -> Window:
     """The first window over ``waiting`` (in order of due times) whose head is served in time.
 
-    ``smaller_min``: a batch that saves a head must be this share of the window.
+    ``throughput_min``: a batch that saves a head must have this share of the window's throughput.
     """
     end = items = 0
     for dropped, head in enumerate(waiting):
@@ -56,8 +57,10 @@ def slide(
             end += 1
         if now_us + latencies_us[items] <= head.due_us:
             return Window(dropped, end - dropped, items)
+        # Without a minimum a batch may be as small as it likes.
+        item_us_max = latencies_us[items] / items / throughput_min if throughput_min else math.inf
         smaller = _smaller(
-            waiting, dropped, now_us, window_items, latencies_us, items_min=smaller_min * items
+            waiting, dropped, now_us, window_items, latencies_us, item_us_max=item_us_max
         )
         if smaller is not None:
             return smaller
@@ -65,14 +68,12 @@ def slide(
     return Window(len(waiting), 0, 0)
 
 
-def largest_batch(
-    budget_us: int, items_max: int, latencies_us: LatencyTable, items_min: int = 1
-) -> int:
-    """The largest b in items_min..items_max with l(b) <= budget_us; 0 when none.
+def largest_batch(budget_us: int, items_max: int, latencies_us: LatencyTable) -> int:
+    """The largest b in 1..items_max with l(b) <= budget_us; 0 when none.
 
     It looks at every one: l need not be monotone.
     """
-    for batch in range(min(items_max, len(latencies_us) - 1), max(items_min, 1) - 1, -1):
+    for batch in range(min(items_max, len(latencies_us) - 1), 0, -1):
         if latencies_us[batch] <= budget_us:
             return batch
     return 0
@@ -85,17 +86,18 @@ def _smaller(
     window_items: int,
     latencies_us: LatencyTable,
     *,
-    items_min: float,
+    item_us_max: float,
 ) -> Window | None:
-    """The batch of at least ``items_min`` that saves the head, if the window after it can wait."""
+    """The batch that saves the head, if the window after it can wait.
+
+    An item of it may take ``item_us_max`` of the device's time.
+    """
     head = waiting[start]
     budget_us = head.due_us - now_us
     if budget_us <= 0:
         return None
-    taken, items = prefix(
-        waiting, start, largest_batch(budget_us, window_items, latencies_us, int(items_min))
-    )
-    if taken == 0 or items < items_min or latencies_us[items] > budget_us:
+    taken, items = prefix(waiting, start, largest_batch(budget_us, window_items, latencies_us))
+    if taken == 0 or latencies_us[items] > min(budget_us, item_us_max * items):
         return None
     next_start = start + taken
     if next_start < len(waiting):

@@ -18,8 +18,9 @@ class Route:
 
     ``address`` is ``host:port`` of the internal hop. ``batch`` and ``duty_cycle_us`` tell the
     frontend how fast the backend can work through this session, which admission needs: one batch
-    each time all sessions of the device have had their full batch. A ``spare`` is used only for
-    what no other route can answer in time.
+    each time all sessions of the device have had their full batch. It takes ``latency_us``, one of
+    a single item ``single_us`` (0: not known). A ``spare`` is used only for what no other route can
+    answer in time.
     """
 
     backend: BackendName
@@ -29,6 +30,14 @@ class Route:
     duty_cycle_us: int
     latency_us: int
     spare: bool = False
+    single_us: int = 0
+
+    def batch_us(self, items: int) -> int:
+        """How long a batch of ``items`` takes, at most a full one: a line between what is known."""
+        if not self.single_us or items >= self.batch:
+            return self.latency_us
+        share = (items - 1) / (self.batch - 1)
+        return self.single_us + round((self.latency_us - self.single_us) * share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,10 +67,9 @@ class RouteLoad:
             self._see(route)
         cycle_us = self._measured_cycle_us or route.duty_cycle_us
         if self.outstanding == 0:
-            if items <= route.batch:
-                return route.latency_us
             ahead = _batches_before_last(items / route.batch)
-            return ahead * min(cycle_us, route.latency_us) + route.latency_us
+            last_us = route.batch_us(items - ahead * route.batch)
+            return ahead * min(cycle_us, route.latency_us) + last_us
         batches = (self.outstanding + items) / route.batch
         if self.caution > 1.0:
             batches = max(batches, self.caution * batches - _CAUTION_SLACK)
@@ -79,6 +78,7 @@ class RouteLoad:
         ahead = _batches_before_last(batches)
         # A batch that is overdue is about to be done; it cannot have been done in the past.
         start_us = max(self.next_start_us - now_us, -route.latency_us)
+        # Others may join the batch before it starts: it counts as full.
         return start_us + ahead * cycle_us + route.latency_us
 
     def sent(self, route: Route, items: int, now_us: int) -> None:

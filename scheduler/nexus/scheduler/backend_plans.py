@@ -89,6 +89,7 @@ def _placement(
         memory_bytes=memory_bytes,
         pool=node.pool,
         slack_us=node.slack_us,
+        single_us=demand.profile.latencies_us[0],
         group=None if part is None else _group_name(demand),
     )
 

@@ -202,6 +202,7 @@ def _route(place: Place, status: BackendStatus) -> Route:
         duty_cycle_us=max(round(plan.duty_cycle_us * plan.occupancy), placement.latency_us),
         latency_us=placement.latency_us,
         spare=placement.spare,
+        single_us=placement.single_us,
     )
 
 
