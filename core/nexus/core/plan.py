@@ -23,8 +23,7 @@ class Placement:
     ``latency_us`` is l(``batch``), ``single_us`` l(1) if known; ``slo_us`` the session's budget.
     ``pool`` names the pool whose owner dispatches the session here (ADR 0020); None: the session is
     local, and every frontend does. A ``spare`` is loaded but not counted on: its rate is 0 though
-    it is not on its way out. The owner of a pool, or a frontend, uses it when the others cannot keep
-    up.
+    it is not on its way out: owners of pools and frontends use it when the others cannot keep up.
     A deferred batch starts ``slack_us`` before its last moment: where sessions share a pool, it may
     then have to wait for another's.
 
