@@ -123,7 +123,7 @@ def test_group_is_deferred_only_if_all_its_sessions_are_pooled(world: VirtualBac
     assert world.ends_us[key] == 250_000 - FAST.latency_us(2) + FAST.latency_us(1)
 
 
-def test_group_says_what_it_started_of_each_session(world: VirtualBackend) -> None:
+def test_group_says_once_what_it_started_of_all_its_sessions(world: VirtualBackend) -> None:
     world.plan(TIGHT, LOOSE)
     world.arrive(0, TIGHT_NAME, 50_000)
     world.run_until(0)
@@ -132,10 +132,7 @@ def test_group_says_what_it_started_of_each_session(world: VirtualBackend) -> No
         world.arrive(number, LOOSE_NAME, 200_000)
         world.arrive(number + 10, TIGHT_NAME, 50_000)
     world.run_until(15_000)
-    assert world.said == [
-        SayStarted((5,), TIGHT_NAME, 3, FAST.latency_us(6), 0),
-        SayStarted((5,), LOOSE_NAME, 3, FAST.latency_us(6), 0),
-    ]
+    assert world.said == [SayStarted((5,), TIGHT_NAME, 6, FAST.latency_us(6), 0)]
 
 
 # What plans change while dispatches wait.

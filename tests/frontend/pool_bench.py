@@ -203,7 +203,7 @@ class Bench:
         self.owner.batch_started(
             name,
             of,
-            Started(expected_us, len(backend.queues[of])),
+            Started(len(deadlines_us), expected_us, len(backend.queues[of])),
             now_us,
         )
 

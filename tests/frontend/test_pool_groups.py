@@ -44,13 +44,13 @@ def test_pool_group_goes_by_the_earliest_deadline_in_the_batch() -> None:
 
 def test_pool_group_learns_of_its_batch_by_any_of_its_sessions() -> None:
     owner = placed(owner_of(TIGHT, LOOSE), LOOSE, TIGHT)
-    owner.batch_started("b0", LOOSE.session, Started(busy_us=7_000), 10)
+    owner.batch_started("b0", LOOSE.session, Started(items=2, busy_us=7_000), 10)
     assert busy_us(owner, 10) == 7_000, "nothing else waits there"
 
 
 def test_pool_group_keeps_a_batch_open_that_one_of_its_sessions_is_too_urgent_for() -> None:
     owner = owner_of(TIGHT, LOOSE)
-    owner.batch_started("b0", OTHER.session, Started(busy_us=40_000), 0)
+    owner.batch_started("b0", OTHER.session, Started(items=1, busy_us=40_000), 0)
     placed(owner, LOOSE)
     assert isinstance(owner.place(TIGHT.session, 1, TIGHT.slo_us, 0), Outcome)
     placed(owner, LOOSE, LOOSE, LOOSE)

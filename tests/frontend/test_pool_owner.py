@@ -222,16 +222,16 @@ def test_pool_owner_goes_by_what_a_backend_says_it_started() -> None:
     owner = owner_of(members=2)
     assert place(owner, 4) == ["b0"] * 4
     # Slower than its profile: it will be busy for longer than the batch after next can wait.
-    owner.batch_started("b0", "s", Started(45_000), 1_000)
+    owner.batch_started("b0", "s", Started(4, 45_000), 1_000)
     assert place(owner, 12, now_us=1_000) == ["b1"] * 8 + ["DropReason.OVERLOADED"] * 4
 
 
 def test_pool_owner_counts_what_missed_its_batch() -> None:
     owner = owner_of(members=1, batch=4)
     assert place(owner, 4) == ["b0"] * 4
-    owner.batch_started("b0", "s", Started(18_000), 0)
+    owner.batch_started("b0", "s", Started(4, 18_000), 0)
     free_us = owner.expected_us("s", 0)
-    owner.batch_started("b0", "s", Started(18_000, queued_items=4), 0)
+    owner.batch_started("b0", "s", Started(4, 18_000, queued_items=4), 0)
     assert free_us is not None
     assert owner.expected_us("s", 0) == free_us + 18_000
 

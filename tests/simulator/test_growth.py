@@ -75,7 +75,7 @@ def test_growth_follows_a_step_of_half_at_once(rate: float) -> None:
 
 
 def test_growth_without_a_tuner_refuses_until_the_epoch() -> None:
-    slow = replace(scenario(900, 1.5, 8), policy="default-without-tuner")
+    slow = replace(scenario(900, 2.0, 8), policy="default-without-tuner")
     account, _ = account_of(slow)
     assert bad_fraction(account, STEP_S) > 0.05
 

@@ -283,11 +283,9 @@ class BackendEngine:
         self._effects.append(Execute(batch))
         if self._watching:
             connections = tuple(sorted(self._watching))
-            for session, items in batch.shares.items():
-                queued_items = self._sessions[session].items
-                self._effects.append(
-                    SayStarted(connections, session, items, latency_us, queued_items)
-                )
+            self._effects.append(
+                SayStarted(connections, batch.session, batch.items, latency_us, group.items)
+            )
 
     def _drop_expired(self, now_us: int) -> None:
         """Refuse at once the heads that would be late even if they ran next, alone."""

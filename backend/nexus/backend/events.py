@@ -180,7 +180,8 @@ class Unload:
 class SayStarted:
     """Tell the watching connections that a batch began (ADR 0020).
 
-    ``items`` of ``session``, busy for ``busy_us`` more; ``queued_items`` of the session still wait.
+    ``items`` of ``session`` and what is batched with it, busy for ``busy_us`` more; of them all
+    ``queued_items`` still wait.
     """
 
     connections: tuple[int, ...]

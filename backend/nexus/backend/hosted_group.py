@@ -65,6 +65,11 @@ class HostedGroup:
         """Whether any of its models can execute."""
         return any(session.model.resident for session in self.members.values())
 
+    @property
+    def items(self) -> int:
+        """Items that wait or are being prepared."""
+        return sum([session.items for session in self.members.values()])
+
     def renew(self, reply_us: int, early_us: int, *, draining: bool) -> None:
         """Take over what the plan says of the members; those that leave count only if all do."""
         sessions = [s for s in self.members.values() if not s.leaving]

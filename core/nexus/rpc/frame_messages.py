@@ -115,9 +115,9 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class BatchStarted:
-    """Backend to a watching frontend: ``items`` of ``session`` occupy the device for ``busy_us``.
+    """Backend to a watching frontend: a batch of ``items`` occupies the device for ``busy_us``.
 
-    ``queued_items`` of the session still wait there.
+    They are of ``session`` and what is batched with it; ``queued_items`` of them all still wait.
     """
 
     session: str

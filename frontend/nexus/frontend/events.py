@@ -82,9 +82,9 @@ class AskAnswered:
 
 @dataclass(frozen=True, slots=True)
 class BatchStarted:
-    """A watched backend started a batch of ``items`` of ``session``.
+    """A watched backend started a batch of ``items`` of ``session`` and what is batched with it.
 
-    It will be free in ``busy_us``; ``queued_items`` of the session still wait there.
+    It will be free in ``busy_us``; ``queued_items`` of them all still wait there.
     """
 
     backend: BackendName

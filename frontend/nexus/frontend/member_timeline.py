@@ -2,7 +2,8 @@
 
 Batches are executed in the order in which they were begun to be filled, except where a more urgent
 one went ahead of others that can wait. Unless the backend says otherwise (BatchStarted), one is
-taken to start as the rule of deferral has it.
+taken to start as the rule of deferral has it. A backend knows no batches, but a queue: what it
+starts is counted in items, since small batches that waited for it run as one.
 """
 
 from typing import NamedTuple
@@ -13,8 +14,12 @@ from nexus.frontend.pool_batch import PoolBatch
 
 
 class Started(NamedTuple):
-    """A backend will be busy for ``busy_us``; ``queued_items`` of the session still wait there."""
+    """A backend will be busy for ``busy_us`` with ``items``; ``queued_items`` still wait there.
 
+    Both count all that is batched together with the session.
+    """
+
+    items: int
     busy_us: int
     queued_items: int = 0
 
@@ -29,7 +34,6 @@ class MemberTimeline:
         self._running_until_us = 0
         self._waiting: list[PoolBatch] = []
         self._unheard: list[PoolBatch] = []
-        self._heard: tuple[SessionName, int] = ("", 0)
 
     def free_us(self, now_us: int) -> int:
         """When it is expected to have done all it was sent."""
@@ -77,17 +81,20 @@ class MemberTimeline:
 
     def started(
         self, session: SessionName, latencies: BatchLatencies, said: Started, now_us: int
-    ) -> PoolBatch | None:
-        """The backend started a batch: correct the reckoning; return which one it was, if known."""
-        batch = None
-        if not self._is_told_again(session, now_us):
-            batch = self._take_started(session)
-            self._heard = (session, now_us + said.busy_us // 2)
-            self._restore_overtaken(now_us)
+    ) -> None:
+        """The backend started a batch of ``session``: correct the reckoning."""
+        early_items = _take(self._unheard, session, said.items)
+        coming_items = self._coming_items(session, early_items)
+        _take(self._waiting, session, early_items)
+        self._restore_overtaken(now_us)
         self._running_until_us = now_us + said.busy_us
+        self._forget_given_up(session, said.queued_items + coming_items)
         self._keep_the_rest(session, latencies, said.queued_items, now_us)
         self.free_us(now_us)
-        return batch
+
+    def holds(self, batch: PoolBatch) -> bool:
+        """Whether the batch is still to start here, as far as is known."""
+        return any(other is batch for other in self._waiting)
 
     def _can_wait(self, position: int, until_us: int) -> bool:
         """Whether all that wait from ``position`` on are in time if the device is busy until."""
@@ -110,22 +117,6 @@ class MemberTimeline:
             self._unheard.append(batch)
             self._running_until_us = start_us + batch.latencies.of(batch.items)
 
-    def _is_told_again(self, session: SessionName, now_us: int) -> bool:
-        """Whether it is the batch heard of just now: one of a group is told of for each session.
-
-        A device runs one batch at a time, so another cannot have started yet.
-        """
-        heard, until_us = self._heard
-        return heard == session and now_us < until_us
-
-    def _take_started(self, session: SessionName) -> PoolBatch | None:
-        for batches in (self._unheard, self._waiting):
-            for position, batch in enumerate(batches):
-                if batch.session == session:
-                    batch.closed = True
-                    return batches.pop(position)
-        return None
-
     def _restore_overtaken(self, now_us: int) -> None:
         """What was taken to have started before this one, and was not heard of, still waits.
 
@@ -135,6 +126,18 @@ class MemberTimeline:
         self._unheard = []
         self._waiting[:0] = waiting
 
+    def _coming_items(self, session: SessionName, early_items: int) -> int:
+        """Items that may be on their way: those of the newest batch, all others are there.
+
+        Not if some of the ``early_items`` are its own: what a batch starts without has missed it.
+        """
+        *there, newest = [b.items for b in self._waiting if b.session == session] or [0]
+        return newest if early_items <= sum(there) else 0
+
+    def _forget_given_up(self, session: SessionName, items_max: int) -> None:
+        """What is neither queued nor on its way was given up there: late, or cancelled."""
+        _take(self._waiting, session, max(0, self._items(session) - items_max))
+
     def _keep_the_rest(
         self, session: SessionName, latencies: BatchLatencies, queued_items: int, now_us: int
     ) -> None:
@@ -142,8 +145,7 @@ class MemberTimeline:
 
         Or a frontend that could not ask sent it; or the owner is new.
         """
-        known = sum(batch.items for batch in self._waiting if batch.session == session)
-        missed = min(queued_items - known, latencies.target)
+        missed = min(queued_items - self._items(session), latencies.target)
         if missed > 0:
             rest = PoolBatch(
                 session=session,
@@ -157,3 +159,17 @@ class MemberTimeline:
                 closed=True,
             )
             self._waiting.insert(0, rest)
+
+    def _items(self, session: SessionName) -> int:
+        return sum(batch.items for batch in self._waiting if batch.session == session)
+
+
+def _take(batches: list[PoolBatch], session: SessionName, items: int) -> int:
+    """Take so many items of a session from its first batches; return how many were not there."""
+    for batch in batches:
+        if batch.session == session:
+            taken = min(items, batch.items)
+            batch.items -= taken
+            items -= taken
+    batches[:] = [batch for batch in batches if batch.items]
+    return items

@@ -23,7 +23,7 @@ def take_started(event: BatchStarted, view: ClusterView, now_us: int) -> None:
     """A watched backend began a batch."""
     owner = _owner(view, event.session)
     if owner is not None:
-        said = Started(event.busy_us, event.queued_items)
+        said = Started(event.items, event.busy_us, event.queued_items)
         owner.batch_started(event.backend, event.session, said, now_us)
 
 

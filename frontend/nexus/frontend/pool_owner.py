@@ -122,8 +122,9 @@ class PoolOwner:
         timeline, filling = self._timelines.get(backend), self._fillings.get(session)
         if timeline is None or filling is None:
             return
-        batch = timeline.started(filling.session.session, filling.latencies, said, now_us)
-        if batch is not None and filling.batch is batch:
+        timeline.started(filling.session.session, filling.latencies, said, now_us)
+        batch = filling.batch
+        if batch is not None and batch.backend == backend and not timeline.holds(batch):
             filling.abandon()
 
     def place(

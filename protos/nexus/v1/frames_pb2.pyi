@@ -326,9 +326,10 @@ class BatchStartedHeader(_message.Message):
     QUEUED_ITEMS_FIELD_NUMBER: _builtins.int
     session: _builtins.str
     items: _builtins.int
+    """Of the session and all that is batched with it."""
     busy_us: _builtins.int
     queued_items: _builtins.int
-    """Items of the session that still wait."""
+    """Of those that still wait."""
     def __init__(
         self,
         *,
