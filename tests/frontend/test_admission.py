@@ -190,3 +190,17 @@ def test_admission_reckons_with_a_batch_of_one_on_an_idle_route() -> None:
     assert RouteLoad().expected_us(route, 4, 0) == route.latency_us
     assert RouteLoad().expected_us(route, 5, 0) == route.latency_us + 8_000
     assert RouteLoad().expected_us(ROUTE, 1, 0) == ROUTE.latency_us
+
+
+def test_admission_trusts_sooner_what_never_missed() -> None:
+    trusted, doubted = RouteLoad(), RouteLoad()
+    doubted.learn(in_time=False, sent_us=0, now_us=0)
+    doubted.caution = trusted.caution
+    for _ in range(100):
+        trusted.learn(in_time=True, sent_us=0, now_us=0)
+        doubted.learn(in_time=True, sent_us=0, now_us=0)
+    assert trusted.caution < 0.65
+    assert doubted.caution > 0.9
+    doubted.unlearn()
+    doubted.learn(in_time=True, sent_us=0, now_us=0)
+    assert doubted.caution < 0.999

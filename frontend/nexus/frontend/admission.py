@@ -21,6 +21,8 @@ _RAISES_TOGETHER_MAX = 4
 # 200 answers in time take one raise back. So misses settle at one in 200: half of what the promise
 # allows, and no rarer, since each refusal that prevents one more costs many good answers.
 _CAUTION_EASE = _CAUTION_RAISE ** (-1 / 200)
+# Until anything was missed, fewer do: what is learnt late is refused meanwhile, and misses teach fast.
+_CAUTION_EASE_UNMISSED = _CAUTION_RAISE ** (-1 / 20)
 # Time takes it back too, or a session of few requests would pay for a bad minute for hours.
 _CAUTION_HALF_LIFE_US = 30_000_000
 # The way there and back is kept free, but of a short time no more than this share.
@@ -119,7 +121,8 @@ class RouteLoad:
         """
         if in_time:
             faded = 0.5 ** ((now_us - self._eased_at_us) / _CAUTION_HALF_LIFE_US)
-            eased = 1.0 + (self.caution * _CAUTION_EASE - 1.0) * faded
+            ease = _CAUTION_EASE if self._raised_at_us >= 0 else _CAUTION_EASE_UNMISSED
+            eased = 1.0 + (self.caution * ease - 1.0) * faded
             self.caution = max(CAUTION_MIN, eased)
             self._eased_at_us = now_us
             return
@@ -133,6 +136,7 @@ class RouteLoad:
     def unlearn(self) -> None:
         """Forget what the answers taught: another process may answer from now on."""
         self.caution = 1.0
+        self._raised_at_us = -1
         self._busy_us = self._answered_items = 0.0
         self._measured_cycle_us = 0
         self._unseen = False
