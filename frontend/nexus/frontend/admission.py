@@ -21,7 +21,7 @@ _RAISES_TOGETHER_MAX = 4
 # 200 answers in time take one raise back. So misses settle at one in 200: half of what the promise
 # allows, and no rarer, since each refusal that prevents one more costs many good answers.
 _CAUTION_EASE = _CAUTION_RAISE ** (-1 / 200)
-# Until anything was missed, fewer do: what is learnt late is refused meanwhile, and misses teach fast.
+# Until anything was missed, fewer do: what is learnt late is refused meanwhile; misses teach fast.
 _CAUTION_EASE_UNMISSED = _CAUTION_RAISE ** (-1 / 20)
 # Time takes it back too, or a session of few requests would pay for a bad minute for hours.
 _CAUTION_HALF_LIFE_US = 30_000_000
