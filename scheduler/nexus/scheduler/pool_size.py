@@ -132,17 +132,19 @@ def load_of(demand: Demand, rules: PoolRules) -> float | None:
 def own_headroom(demand: Demand, usual: float, rules: PoolRules | None) -> float:
     """The share of devices of its own that a session's rate may use.
 
-    Nearly all where items come evenly (ADR 0030), else at most the ``usual`` share. Below one
-    device the time left in a cycle is spent on chance (slack.py). Devices that a session fills have
-    none left: where there are pools, as much is kept free as in one, by the items of an SLO.
+    Nearly all where items come evenly (ADR 0030), else at most the ``usual`` share. What fits one
+    device with room to spare has time left in its cycle for chance (slack.py). Devices that a
+    session fills have none: where there are pools, as much is kept free as in one, by the items of
+    an SLO.
     """
     if demand.is_even:
         return max(usual, EVEN_HEADROOM)
-    if rules is None or demand.rate < usual * demand.throughput:
+    if rules is None:
         return usual
     items = demand.throughput * demand.budget_us / US_PER_S
     share = 1 - rules.caution * rules.settings.margin / math.sqrt(items)
-    return min(usual, max(EFFICIENCY_MIN, share))
+    share = min(usual, max(EFFICIENCY_MIN, share))
+    return usual if demand.rate < share * demand.throughput else share
 
 
 def smallest_fit(
