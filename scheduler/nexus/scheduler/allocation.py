@@ -16,7 +16,14 @@ from nexus.core.plan import BackendPlan
 from nexus.scheduler.backend_plans import folded
 from nexus.scheduler.candidate import Candidate
 from nexus.scheduler.demand import Demand
-from nexus.scheduler.fleet import FACTOR_MIN, Choice, covered_sessions, pack_fleet, squeeze
+from nexus.scheduler.fleet import (
+    FACTOR_MIN,
+    SQUEEZE_STEPS,
+    Choice,
+    covered_sessions,
+    pack_fleet,
+    squeeze,
+)
 from nexus.scheduler.packing import Node, memory_fits
 from nexus.scheduler.pool_size import PoolFit, PoolRules, fit_on, smallest_fit
 from nexus.scheduler.pooling import (
@@ -31,8 +38,6 @@ from nexus.scheduler.retention import retained_fleet
 from nexus.scheduler.scaling_search import largest_scale
 from nexus.scheduler.settings import POOL_DEVICES_MIN
 
-SQUEEZE_STEPS = 7
-"""Bisections of the common factor: it is found to within 1 %."""
 SHRINK_MARGIN = 1.08
 """A pool gives up a device only if it would do without it at rates this much higher, too."""
 
