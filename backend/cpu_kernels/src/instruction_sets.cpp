@@ -15,17 +15,11 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #endif
-#if defined(NEXUS_HAVE_AVX512_BF16)
-bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
-#endif
 
 }  // namespace
 
 std::vector<const KernelTable*> usable_kernels() {
   std::vector<const KernelTable*> usable;
-#if defined(NEXUS_HAVE_AVX512_BF16)
-  if (has_avx512_bf16()) usable.push_back(&kAvx512Bf16Kernels);
-#endif
 #if defined(NEXUS_HAVE_AVX512)
   if (has_avx512()) usable.push_back(&kAvx512Kernels);
 #endif

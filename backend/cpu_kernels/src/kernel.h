@@ -88,7 +88,6 @@ struct KernelTable {
 extern const KernelTable kScalarKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
-extern const KernelTable kAvx512Bf16Kernels;
 extern const KernelTable kNeonKernels;
 
 }  // namespace nexus

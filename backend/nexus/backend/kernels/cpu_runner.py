@@ -27,7 +27,7 @@ from nexus.core.errors import InvalidArgumentError
 
 NARROW_BATCH_MAX = 2
 """Rows up to which a step costs what its weights' bytes cost; beyond them, multiplications do."""
-NARROW_BYTES_MIN = {"avx512": 1 << 20, "avx512_bf16": 1 << 20, "avx2": 1 << 22}
+NARROW_BYTES_MIN = {"avx512": 1 << 20, "avx2": 1 << 22}
 """From which size of a layer's fp32 state matrix three bytes are faster, by instruction set.
 
 A smaller matrix stays in a near cache, at no cost; narrow registers unpack more slowly. Where a set

@@ -27,7 +27,6 @@ KNOWN = {
     one.name: one
     for one in (
         InstructionSet("avx512", 16, 6, 8),
-        InstructionSet("avx512_bf16", 16, 6, 8),
         InstructionSet("avx2", 8, 3, 4),
         InstructionSet("neon", 4, 6, 8),
         InstructionSet("scalar", 4, 2, 2),
