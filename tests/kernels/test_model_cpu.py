@@ -201,7 +201,7 @@ def test_together_lies_between_the_longer_and_the_sum(first: float, second: floa
 
 
 def test_apart_of_noise_is_the_least() -> None:
-    assert apart(1.0, 2.0, 0.125) == 0.125
+    assert apart(1.0, 2.0, 0.125) == apart(-1.0, 2.0, 0.125) == apart(-1.0, 0.0, 0.125) == 0.125
 
 
 def test_bandwidth_lies_on_a_line_between_the_sizes_around() -> None:

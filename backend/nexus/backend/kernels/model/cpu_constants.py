@@ -106,8 +106,11 @@ def together(first: float, second: float) -> float:
 
 
 def apart(both: float, known: float, least: float) -> float:
-    """The other of two times that overlap; ``least`` where it cannot be told from noise."""
-    rest = both**OVERLAP - known**OVERLAP
+    """The other of two times that overlap; ``least`` where it cannot be told from noise.
+
+    A difference of two noisy times, as ``both`` may be, can be negative.
+    """
+    rest = max(both, 0.0) ** OVERLAP - known**OVERLAP
     return max(float(rest ** (1 / OVERLAP)) if rest > 0 else 0.0, least)
 
 
