@@ -88,6 +88,7 @@ class _Layer:
         self._plan, self._constants = plan, constants
         instructions = instruction_set(constants.instructions)
         self._lanes = instructions.lanes
+        self._gates, self._weight_bytes = layer.cell.gates, plan.precision.weight_bytes
         most = instructions.block_rows(layer.cell)
         self._block_rows = min(plan.rows_per_block or most, most)
         self._vector = constants.vectors[plan.precision]
@@ -125,12 +126,12 @@ class _Layer:
 
     def _buffer_bytes(self, rows: int) -> float:
         """Projected inputs."""
-        return float(rows * self._share.tiles * self._layer.cell.gates * self._lanes * 4)
+        return float(rows * self._share.tiles * self._gates * self._lanes * 4)
 
     def _product_ns(self, features: int, rows: int, working_set: float) -> float:
         """Rows times all gates of the thread's tiles; a tile's later blocks find it nearby."""
-        vectors = self._layer.cell.gates * features
-        size = vectors * self._lanes * self._plan.precision.weight_bytes
+        vectors = self._gates * features
+        size = vectors * self._lanes * self._weight_bytes
         blocks = -(-rows // self._block_rows)
         even = self._vector.once_ns * blocks + self._vector.row_ns * rows
         first = vectors * even / blocks
@@ -165,8 +166,8 @@ class _Layer:
         return self._matrix_bytes(self._layer.hidden_size + self._layer.input_size)
 
     def _matrix_bytes(self, features: int) -> float:
-        vectors = self._share.tiles * self._layer.cell.gates * features
-        return float(vectors * self._lanes * self._plan.precision.weight_bytes)
+        vectors = self._share.tiles * self._gates * features
+        return float(vectors * self._lanes * self._weight_bytes)
 
     def _why_inputs(self) -> str:
         return f"W x, chunks of {self._plan.chunk_rows} rows"
@@ -175,7 +176,7 @@ class _Layer:
         size = self._step_bytes()
         loads = size / self._bandwidth.at(size)
         blocks = -(-self._share.rows // self._block_rows)
-        vectors = size / self._lanes / self._plan.precision.weight_bytes
+        vectors = size / self._lanes / self._weight_bytes
         once, row = self._vector.once_ns, self._vector.row_ns
         sums = vectors * (once * blocks + row * self._share.rows)
         bound = "multiply-adds" if sums > loads else f"loads at {self._bandwidth.at(size):.0f} GB/s"

@@ -42,19 +42,21 @@ def decide(workload: Workload, constants: CpuConstants) -> Decision[CpuPlan]:
         )
     # Of equals the simpler: fewer threads leave cores to others.
     ranked.sort(key=lambda one: (one.cost.total_us, one.configuration.threads))
-    worthwhile = _worth_their_rounding(ranked, workload.precision)
-    left_out = [one for one in ranked if one not in worthwhile]
-    ruled_out += [(NARROW_GAIN_LIMIT, str(one.configuration)) for one in left_out]
+    worthwhile, rounded = _by_gain(ranked, workload.precision)
+    ruled_out += [(NARROW_GAIN_LIMIT, str(one.configuration)) for one in rounded]
     return Decision(tuple(worthwhile), tally(ruled_out))
 
 
-def _worth_their_rounding(
+def _by_gain(
     ranked: list[Ranked[CpuPlan]], wanted: Precision
-) -> list[Ranked[CpuPlan]]:
-    """All of them, if 3-byte weights save enough, else those of the precision asked for."""
-    exact = [one for one in ranked if one.configuration.precision is wanted]
+) -> tuple[list[Ranked[CpuPlan]], list[Ranked[CpuPlan]]]:
+    """What is worth running, and what not: 3-byte weights, unless they save enough."""
+    exact, rounded = (
+        [one for one in ranked if (one.configuration.precision is wanted) is same]
+        for same in (True, False)
+    )
     saved = 1 - ranked[0].cost.total_us / exact[0].cost.total_us
-    return ranked if saved >= NARROW_GAIN_MIN else exact
+    return (ranked, []) if saved >= NARROW_GAIN_MIN else (exact, rounded)
 
 
 def candidates(workload: Workload, constants: CpuConstants) -> Iterator[CpuPlan]:
