@@ -4,6 +4,7 @@ The CPU extension where it is installed, else onnxruntime; each is imported only
 """
 
 import logging
+import os
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -96,8 +97,13 @@ def build_runner(
     choice = choose_runner(cpu_features(), onnxruntime=onnxruntime, precision=precision)
     if choice.kind is RunnerKind.CPU_KERNELS:
         from nexus.backend.kernels.cpu_runner import CpuRunner  # noqa: PLC0415 - may be missing
+        from nexus.backend.kernels.model.cpu_measurement import (  # noqa: PLC0415 - only for those
+            kept_constants,
+        )
 
-        return CpuRunner(weights, precision=precision, threads=threads)
+        threads = threads or len(os.sched_getaffinity(0))
+        constants = kept_constants(import_module(EXTENSION), threads)
+        return CpuRunner(weights, precision=precision, threads=threads, constants=constants)
     _say_once(choice.why)
     from nexus.backend.kernels.onnx_runner import OnnxRunner  # noqa: PLC0415 - may be missing
 

@@ -86,13 +86,19 @@ def cpu_constants(
         folder: Where the file lies; None is the user's cache.
         fresh: Measure anew, whatever the file says.
     """
-    identity = cpu_identity(extension, threads)
-    found = None if fresh else load(identity, CpuConstants.from_data, folder)
+    found = None if fresh else kept_constants(extension, threads, folder)
     if found is not None:
         return found
     constants = measure(extension, threads)
-    save(identity, constants.to_data(), folder)
+    save(cpu_identity(extension, threads), constants.to_data(), folder)
     return constants
+
+
+def kept_constants(
+    extension: ModuleType, threads: int, folder: Path | None = None
+) -> CpuConstants | None:
+    """Those on disk, or None: for a process that serves, and cannot stop for two seconds."""
+    return load(cpu_identity(extension, threads), CpuConstants.from_data, folder)
 
 
 def cpu_identity(extension: ModuleType, threads: int) -> Identity:
