@@ -21,7 +21,9 @@ $(STAMP): pyproject.toml constraints.txt requirements-dev.txt requirements-demo.
 	touch $(STAMP)
 
 cpu-kernels: ## compile the recurrent kernels for this CPU's family, where there is a C++ compiler
-	@if ! command -v $${CXX:-c++} >/dev/null; then \
+	@if ! test -x $(BIN)/pip; then \
+		echo "there is no $(VENV) to install into: make install, which compiles the kernels too"; exit 1; \
+	elif ! command -v $${CXX:-c++} >/dev/null; then \
 		echo "no C++ compiler: recurrent layers run on ONNX Runtime (install g++, then: make cpu-kernels)"; \
 	elif ! $(BIN)/pip install --quiet ./backend/cpu_kernels >$(VENV)/cpu_kernels.log 2>&1; then \
 		echo "recurrent kernels did not compile, ONNX Runtime runs these layers; why: $(VENV)/cpu_kernels.log"; \
