@@ -1,10 +1,13 @@
 """The benchmark's arithmetic: which regime a point is in, ratios, means and verdicts."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import pytest
+import torch
 
+from benchmarks.grnn_cpu import machine
 from benchmarks.grnn_cpu.machine import Machine
 from benchmarks.grnn_cpu.page import page
 from benchmarks.grnn_cpu.regimes import REGIMES, Point, grid, regime_of
@@ -81,3 +84,17 @@ def test_grnn_benchmark_times_every_contender() -> None:
     assert set(medians) == {"a", "b"}
     assert all(median > 0 for median in medians.values())
     assert min(calls.values()) >= 3
+
+
+@pytest.mark.parametrize(("times_us", "speed"), [((7.0, 15.0), 4096.0), ((7.0, 6.0), 327_680.0)])
+def test_machine_reading_speed_leaves_out_what_a_call_costs(
+    monkeypatch: pytest.MonkeyPatch, times_us: tuple[float, float], speed: float
+) -> None:
+    times = iter(times_us)
+
+    def next_time(call: Callable[[], torch.Tensor]) -> float:
+        assert len(call()) in machine.PASSES
+        return next(times)
+
+    monkeypatch.setattr(machine, "_fastest_us", next_time)
+    assert machine.reading_speed(4096) == pytest.approx(speed)
