@@ -3,10 +3,12 @@
 import heapq
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from nexus.backend.dispatch_key import DispatchKey
+from nexus.backend.emulated_chunk import emulated_chunk
 from nexus.backend.engine import BackendEngine
 from nexus.backend.events import (
     Arrived,
@@ -42,7 +44,10 @@ class Stream:
 
 @dataclass
 class VirtualBackend:
-    """Drives one engine; ``slowdown`` is how much longer a batch takes than its profile says."""
+    """Drives one engine; ``slowdown`` is how much longer a batch takes than its profile says.
+
+    Models in ``chunks_us`` run by chunks of so long; ``lefts`` is what is left of their dispatches.
+    """
 
     profiles: dict[str, Profile]
     prepare_us: int = 0
@@ -57,6 +62,8 @@ class VirtualBackend:
     unloads: list[str] = field(default_factory=list)
     said: list[SayStarted] = field(default_factory=list)
     drained_at_us: int | None = None
+    chunks_us: dict[str, int] = field(default_factory=dict)
+    lefts: dict[DispatchKey, float] = field(default_factory=dict)
     _pending: list[tuple[int, int, BackendEvent]] = field(default_factory=list)
     _sequence: int = 0
 
@@ -122,7 +129,8 @@ class VirtualBackend:
                 self.rejected[key] = outcome.reason
             case Load(placement):
                 self.loads.append(placement.model)
-                self.at(self.now_us + self.load_us, Loaded(placement.session))
+                chunk_us = self.chunks_us.get(placement.model, 0)
+                self.at(self.now_us + self.load_us, Loaded(placement.session, chunk_us))
             case Unload(_, model):
                 self.unloads.append(model)
             case SayStarted():
@@ -131,12 +139,29 @@ class VirtualBackend:
                 self.drained_at_us = self.now_us
 
     def _execute(self, batch: Batch) -> None:
+        if batch.model in self.chunks_us:
+            self._execute_chunk(batch)
+            return
         took_us = round(self.profiles[batch.model].latency_us(batch.items) * self.slowdown)
         for key in batch.keys:
             assert key not in self.ends_us, key
             self.ends_us[key] = self.now_us + took_us
         self.batches.append(batch)
         self.at(self.now_us + took_us, Executed(batch.id))
+
+    def _execute_chunk(self, batch: Batch) -> None:
+        profile, lefts = self.profiles[batch.model], self.lefts
+        assert not self.ends_us.keys() & set(batch.keys), "what has ended is not executed again"
+        before = [lefts.get(key, 1.0) for key in batch.keys]
+        latency_us = profile.latency_us(min(batch.items, profile.max_batch))
+        ends_with = lefts.get(batch.ends_with, 1.0) if batch.ends_with else 1.0
+        chunk = emulated_chunk(before, latency_us, self.chunks_us[batch.model], ends_with)
+        end_us = self.now_us + round(chunk.took_us * self.slowdown)
+        lefts.update(zip(batch.keys, chunk.lefts, strict=True))
+        self.ends_us.update({key: end_us for key in batch.keys if not lefts[key]})
+        self.batches.append(batch)
+        unfinished = {key: lefts[key] for key in batch.keys if lefts[key]}
+        self.at(end_us, Executed(batch.id, unfinished=unfinished))
 
 
 def placement_of(
@@ -153,9 +178,15 @@ def placement_of(
     )
 
 
-def goodput(streams: Sequence[Stream], duration_us: int, seed: int) -> dict[str, float]:
+def goodput(
+    streams: Sequence[Stream],
+    duration_us: int,
+    seed: int,
+    chunks_us: Mapping[str, int] = MappingProxyType({}),
+) -> dict[str, float]:
     """The share of each session's items that left the device in time."""
-    world = VirtualBackend({stream.profile.model: stream.profile for stream in streams})
+    profiles = {stream.profile.model: stream.profile for stream in streams}
+    world = VirtualBackend(profiles, chunks_us=dict(chunks_us))
     world.plan(*(stream.placement for stream in streams))
     deadlines = dict(_arrivals(world, streams, duration_us, random.Random(seed)))
     world.run_until(duration_us * 2)

@@ -2,14 +2,20 @@
 
 from collections.abc import Sequence
 
+from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.dispatch_queue import Queued
 from nexus.backend.events import Batch
 from nexus.backend.hosted_group import HostedGroup
 from nexus.core.names import SessionName
 
 
-def batch_of(number: int, group: HostedGroup, taken: Sequence[Queued]) -> Batch:
-    """The batch of ``taken``, the most urgent first.
+def batch_of(
+    number: int,
+    group: HostedGroup,
+    taken: Sequence[Queued],
+    ends_with: DispatchKey | None = None,
+) -> Batch:
+    """The batch of ``taken``, the most urgent first; or a chunk of them, see ``Batch.ends_with``.
 
     In a prefix group they are put in the order of their models, so that each model's own layers
     see one contiguous slice (nexus.md 2.6).
@@ -23,4 +29,4 @@ def batch_of(number: int, group: HostedGroup, taken: Sequence[Queued]) -> Batch:
     else:
         keys = tuple([queued.key for queued in taken])
     items = sum(shares.values())
-    return Batch(number, taken[0].session, group.key.profile, keys, items, shares)
+    return Batch(number, taken[0].session, group.key.profile, keys, items, shares, ends_with)

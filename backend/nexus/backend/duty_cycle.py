@@ -7,13 +7,17 @@ behind this one, when this one can wait; and among pooled sessions, whose batche
 last moment, to let the one go first whose moment ends first, or, where not all can be in time, the
 one behind which the least is lost. A batch grows beyond its window as far as its head's deadline
 allows, but not so far that it makes the head of another session late (nexus.md 2.8, weakness 5).
+
+The batch of a session that runs by chunks (``chunks.py``) ends with its chunk, and the duty cycle
+chooses anew; what has begun goes on in the session's next batch.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nexus.backend import deferral
+from nexus.backend import chunks, deferral
+from nexus.backend.begun import Begun
 from nexus.backend.deferral import Deferred
 from nexus.backend.dispatch_queue import Queued, prefix
 from nexus.backend.early_drop import (
@@ -40,6 +44,7 @@ class Turn:
     ``waiting`` is in order of due times; ``batch`` the planned batch; ``budget_us`` what a dispatch
     that arrives now would have for waiting and execution. ``pooled``: its batches are deferred, and
     start ``early_us`` before their last moment. ``gap_us`` is the mean time between two items.
+    ``chunk_us``: its batches are chunks of so long (0: whole), in which ``begun`` go on first.
     """
 
     waiting: Sequence[Queued]
@@ -49,27 +54,45 @@ class Turn:
     pooled: bool = False
     early_us: int = 0
     gap_us: float = 1.0
+    begun: Sequence[Begun] = ()
+    chunk_us: int = 0
 
 
 class Choice(NamedTuple):
-    """Execute the ``taken`` most urgent dispatches of turn number ``turn``: ``items`` items."""
+    """Execute the ``taken`` most urgent dispatches of turn number ``turn``: ``items`` items.
+
+    Beside what has begun of that turn.
+    """
 
     turn: int
     taken: int
     items: int
 
 
-def window(turn: Turn, now_us: int, *, deferring: bool = False, alone: bool = False) -> Window:
+def window(
+    turn: Turn, now_us: int, *, deferring: bool = False, alone: bool = False, behind_us: int = 0
+) -> Window:
     """The session's sliding window; the caller drops what it passed over.
 
     ``deferring``: the device was idle by choice, waiting for batches to fill. ``alone``:
-    no other session has turns on it.
+    no other session has turns on it. ``behind_us``: how long the others have it after this turn, if
+    that has begun.
     """
     # What waited on an idle device is not behind: saving it by however small a batch is not lazy.
     if turn.pooled and deferring:
         throughput_min = 0.0
     else:
         throughput_min = SAVING_THROUGHPUT_MIN_ALONE if alone else SAVING_THROUGHPUT_MIN
+    if turn.begun:
+        return chunks.joining(
+            turn.begun,
+            turn.waiting,
+            now_us,
+            turn.latencies_us,
+            window_items=window_items(turn),
+            throughput_min=throughput_min,
+            behind_us=behind_us,
+        )
     return slide(turn.waiting, now_us, window_items(turn), turn.latencies_us, throughput_min)
 
 
@@ -102,9 +125,14 @@ def start_us(turn: Turn, taken: int, items: int) -> int | None:
     return deferral.start_us(head_us, items, turn.batch, turn.latencies_us)
 
 
+def _runs(turn: Turn, head: Window) -> bool:
+    """Whether there is anything of it to run."""
+    return head.taken > 0 or len(turn.begun) > 0
+
+
 def _startable(turn: Turn, head: Window, now_us: int) -> bool:
     if not head.taken or not turn.pooled:
-        return head.taken > 0
+        return _runs(turn, head)
     at_us = start_us(turn, head.taken, head.items)
     return at_us is None or at_us <= now_us
 
@@ -184,14 +212,15 @@ def _items(dispatches: Sequence[Queued]) -> int:
 def _rescue(turns: Sequence[Turn], heads: Sequence[Window], first: int, now_us: int) -> int:
     """Whose turn it is, or the most pressed of those whom that turn would make late in vain."""
     first_end_us = now_us + _latency_us(turns, heads, first)
-    spare_us = turns[first].waiting[0].due_us - first_end_us
+    spare_us = _latest_us(turns[first], heads[first]) - now_us
+    if turns[first].chunk_us:
+        first_end_us = min(first_end_us, now_us + turns[first].chunk_us)
     best, best_latest_us = first, None
     for index, head in enumerate(heads):
-        if index == first or not head.taken:
+        if index == first or not _runs(turns[index], head):
             continue
-        latency_us = _latency_us(turns, heads, index)
-        latest_us = turns[index].waiting[0].due_us - latency_us
-        saved = first_end_us > latest_us and latency_us <= spare_us
+        latest_us = _latest_us(turns[index], head)
+        saved = first_end_us > latest_us and _latency_us(turns, heads, index) <= spare_us
         if saved and (best_latest_us is None or latest_us < best_latest_us):
             best, best_latest_us = index, latest_us
     return best
@@ -202,7 +231,7 @@ def _extend(
 ) -> tuple[int, int]:
     """The batch of session ``index``: its window, or more where nobody is harmed by it."""
     turn, window = turns[index], heads[index]
-    if window.taken == len(turn.waiting):
+    if window.taken == len(turn.waiting) or turn.begun:
         return window.taken, window.items
     head_us = turn.waiting[0].due_us - now_us
     slack_us = _slack_us(turns, heads, index, now_us)
@@ -226,20 +255,35 @@ def _slack_us(turns: Sequence[Turn], heads: Sequence[Window], index: int, now_us
     queued_us = 0
     others = [other for other in range(len(turns)) if other != index]
     for other in sorted(others, key=lambda o: _due_us(turns[o], now_us)):
-        ahead = heads[other].taken > 0
-        latency_us = _latency_us(turns, heads, other) if ahead else turns[other].latencies_us[1]
-        spare_us = _due_us(turns[other], now_us) - now_us - latency_us
-        if ahead:
-            spare_us -= queued_us
-            queued_us += latency_us
+        if _runs(turns[other], heads[other]):
+            spare_us = _latest_us(turns[other], heads[other]) - now_us - queued_us
+            queued_us += _latency_us(turns, heads, other)
+        else:
+            spare_us = turns[other].budget_us - turns[other].latencies_us[1]
         if spare_us >= base_us:
             slack_us = min(slack_us, spare_us)
     return slack_us
 
 
 def _due_us(turn: Turn, now_us: int) -> int:
-    return turn.waiting[0].due_us if turn.waiting else now_us + turn.budget_us
+    head_us = turn.waiting[0].due_us if turn.waiting else now_us + turn.budget_us
+    return min([head_us, *(one.queued.due_us for one in turn.begun)]) if turn.begun else head_us
+
+
+def _latest_us(turn: Turn, head: Window) -> int:
+    """When the turn must start at the latest, for all who run with it to be in time."""
+    if not turn.begun:
+        return turn.waiting[0].due_us - turn.latencies_us[head.items]
+    begun_us = chunks.latest_us(turn.begun, head.items, turn.latencies_us)
+    if not head.taken:
+        return begun_us
+    together = chunks.items_of(turn.begun) + head.items
+    return min(begun_us, turn.waiting[0].due_us - chunks.latency_of(turn.latencies_us, together))
 
 
 def _latency_us(turns: Sequence[Turn], heads: Sequence[Window], index: int) -> int:
-    return turns[index].latencies_us[heads[index].items]
+    """How long the turn's batch takes; one by chunks, until the last of them ends."""
+    turn, items = turns[index], heads[index].items
+    if turn.begun:
+        return chunks.needed_us(turn.begun, items, turn.latencies_us)
+    return turn.latencies_us[items]

@@ -68,7 +68,7 @@ def slide(
     return Window(len(waiting), 0, 0)
 
 
-def largest_batch(budget_us: int, items_max: int, latencies_us: LatencyTable) -> int:
+def largest_batch(budget_us: float, items_max: int, latencies_us: LatencyTable) -> int:
     """The largest b in 1..items_max with l(b) <= budget_us; 0 when none.
 
     It looks at every one: l need not be monotone.

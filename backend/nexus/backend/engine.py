@@ -7,23 +7,26 @@
 One batch is on the device at a time. Every dispatch that arrived ends in one Reject, or in one
 Execute that succeeds (the shell then answers from its outputs), or goes with its connection.
 
+A batch of a model that runs by chunks is one chunk: what is unfinished after it stays with its
+group, and goes on in the group's next batch (ADR 0028).
+
 What happens once a dispatch (``arrived``) costs the same however many wait; what looks at all
 groups of sessions happens once a batch, and when the plan changes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nexus.backend import deferral, duty_cycle
 from nexus.backend.batches import batch_of
+from nexus.backend.begun import Begun
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.dispatch_queue import Queued
 from nexus.backend.events import (
     Arrived,
     BackendEffect,
     BackendEvent,
-    Batch,
     Cancelled,
     ConnectionLost,
     Drain,
@@ -44,12 +47,11 @@ from nexus.backend.events import (
 from nexus.backend.hosted_group import HostedGroup
 from nexus.backend.hosted_session import HostedSession
 from nexus.backend.hosting import Hosting
-from nexus.backend.latency_estimator import LatencyEstimator
 from nexus.backend.refusal import DRAINING, not_hosted, refusal, too_many_items
+from nexus.backend.running import Running
 from nexus.backend.waiting_dispatches import WaitingDispatches
 from nexus.core.cluster import MeasuredLatency
 from nexus.core.names import ModelName, SessionName
-from nexus.core.record import record
 from nexus.core.request import Dispatch, DropReason, Outcome, dropped
 
 REPLY_US = 2_000
@@ -57,6 +59,8 @@ REPLY_US = 2_000
 The planner takes the same off the SLO (the paper's system had 2 ms too)."""
 
 LATE_IN_QUEUE = dropped(DropReason.DEADLINE, "it could no longer be executed in time")
+
+CANCELLED = dropped(DropReason.CANCELLED)
 
 Effects = tuple[BackendEffect, ...]
 
@@ -69,14 +73,6 @@ class EngineStatus:
     loaded: tuple[SessionName, ...]
     failed: Mapping[SessionName, str]
     measured: tuple[MeasuredLatency, ...]
-
-
-@record
-class _Running:
-    batch: Batch
-    estimator: LatencyEstimator
-    started_us: int
-    end_us: int
 
 
 class BackendEngine:
@@ -100,7 +96,7 @@ class BackendEngine:
         self._groups: list[HostedGroup] = []
         self._turn = 0
         self._waiting = WaitingDispatches()
-        self._running: _Running | None = None
+        self._running: Running | None = None
         self._deferring = False
         self._look_us: int | None = None
         self._look_known = True
@@ -204,13 +200,15 @@ class BackendEngine:
         self._proceed(now_us)
 
     def _cancelled(self, event: Cancelled, now_us: int) -> None:
-        self._withdraw(event.key, dropped(DropReason.CANCELLED))
+        self._withdraw(event.key, CANCELLED)
+        self._withdraw_begun(lambda key: key == event.key, CANCELLED)
         self._proceed(now_us)
 
     def _connection_lost(self, event: ConnectionLost, now_us: int) -> None:
         self._watching.discard(event.connection)
         for key in self._waiting.of_connection(event.connection):
             self._waiting.withdraw(key)
+        self._withdraw_begun(lambda key: key.connection == event.connection, None)
         self._proceed(now_us)
 
     def _watched(self, event: Watched, _now_us: int) -> None:
@@ -223,6 +221,16 @@ class BackendEngine:
         """Answer a dispatch that waits; one that does not is executing, or answered already."""
         if self._waiting.withdraw(key):
             self._effects.append(Reject(key, outcome))
+
+    def _withdraw_begun(self, of: Callable[[DispatchKey], bool], outcome: Outcome | None) -> None:
+        """Answer those that are between two chunks now, and those in one at its end; None: not."""
+        if self._running is not None:
+            self._running.withdraw(of, outcome)
+        for group in self._groups:
+            for one in [one for one in group.begun if of(one.queued.key)]:
+                group.begun.remove(one)
+                if outcome is not None:
+                    self._effects.append(Reject(one.queued.key, outcome))
 
     def _flush(self) -> Effects:
         effects = tuple(self._effects)
@@ -243,13 +251,28 @@ class BackendEngine:
         if event.error:
             outcome = dropped(DropReason.ERROR, event.error)
             self._effects.extend(Reject(key, outcome) for key in batch.keys)
+        elif running.begun:
+            for one in running.chunk_ended(event.unfinished, now_us):
+                self._go_on(one, running.withdrawn)
         else:
-            running.estimator.observe(batch.items, now_us - running.started_us, now_us)
+            running.whole_ended(now_us)
         self._proceed(now_us)
+
+    def _go_on(self, one: Begun, withdrawn: Mapping[DispatchKey, Outcome | None]) -> None:
+        """In the next batch of its session's group, or anew if that runs no chunks any more."""
+        key, session = one.queued.key, self._sessions[one.queued.session]
+        if key in withdrawn:
+            outcome = withdrawn[key]
+            if outcome is not None:
+                self._effects.append(Reject(key, outcome))
+        elif session.group.chunk_us:
+            session.group.begun.append(one)
+        else:
+            self._waiting.readmit(session, one.queued)
 
     def _proceed(self, now_us: int) -> None:
         """Start a batch if the device is free, give up what is too late, tidy up."""
-        if self._waiting.queued:
+        if self._waiting.queued or any(group.begun for group in self._groups):
             if self._running is None:
                 self._start_batch(now_us)
             self._drop_expired(now_us)
@@ -262,37 +285,70 @@ class BackendEngine:
         self._look_anew()
 
     def _start_batch(self, now_us: int) -> None:
-        groups = self._groups[self._turn :] + self._groups[: self._turn]
+        ran = self._groups[self._turn - 1]
+        goes_on = bool(ran.begun) and ran.goes_on
+        first = self._turn - 1 if goes_on else self._turn
+        groups = self._groups[first:] + self._groups[:first]
         turns = [group.turn for group in groups]
         alone = len(groups) == 1
-        windows = [group.window(now_us, deferring=self._deferring, alone=alone) for group in groups]
+        for group in groups:
+            if group.begun:
+                self._give_up(group, group.belated(now_us))
+        behind_us = sum(group.waiting_us() for group in groups[1:]) if goes_on else 0
+        windows = [
+            group.window(
+                now_us,
+                deferring=self._deferring,
+                alone=alone,
+                behind_us=behind_us if group is ran else 0,
+            )
+            for group in groups
+        ]
         for group, window in zip(groups, windows, strict=True):
             if window.dropped:
                 self._drop(group, window.dropped)
         choice = duty_cycle.choose(turns, windows, now_us)
         self._deferring = choice is None
         if choice is not None:
-            self._turn = (self._turn + choice.turn + 1) % len(groups)
-            self._execute(groups[choice.turn], choice.taken, now_us)
+            group = groups[choice.turn]
+            self._turn = (first + choice.turn + 1) % len(groups)
+            if not goes_on or group is not ran:
+                group.in_turn.clear()
+            self._execute(group, self._waiting.take(group, choice.taken), now_us)
 
-    def _execute(self, group: HostedGroup, count: int, now_us: int) -> None:
+    def _execute(self, group: HostedGroup, taken: Sequence[Queued], now_us: int) -> None:
         self._batches += 1
-        batch = batch_of(self._batches, group, self._waiting.take(group, count))
-        latency_us = group.turn.latencies_us[batch.items]
-        self._running = _Running(batch, group.estimator, now_us, now_us + latency_us)
+        if group.chunk_us:
+            begun, busy_us, ends_with = group.begin(taken, now_us)
+            together = [one.queued for one in begun]
+            batch = batch_of(self._batches, group, together, ends_with)
+        else:
+            begun = ()
+            batch = batch_of(self._batches, group, taken)
+            busy_us = group.turn.latencies_us[batch.items]
+        self._running = Running(batch, group.estimator, now_us, now_us + busy_us, begun)
         self._effects.append(Execute(batch))
         if self._watching:
             connections = tuple(sorted(self._watching))
+            items = sum([queued.items for queued in taken])
             self._effects.append(
-                SayStarted(connections, batch.session, batch.items, latency_us, group.items)
+                SayStarted(connections, batch.session, items, busy_us, group.items)
             )
 
     def _drop_expired(self, now_us: int) -> None:
         """Refuse at once the heads that would be late even if they ran next, alone."""
         free_us = self._free_us(now_us)
         for group in self._groups:
-            while group.queue.waiting and group.expiry_us() <= free_us:
+            while group.queue.waiting and group.head_expiry_us() <= free_us:
                 self._drop(group, 1)
+            if group.begun:
+                self._give_up(group, group.expired(free_us))
+
+    def _give_up(self, group: HostedGroup, belated: Sequence[Begun]) -> None:
+        """Refuse those that have begun, and cannot be in time any more."""
+        for one in belated:
+            group.begun.remove(one)
+            self._effects.append(Reject(one.queued.key, LATE_IN_QUEUE))
 
     def _drop(self, group: HostedGroup, count: int) -> None:
         for queued in self._waiting.take(group, count):
@@ -312,7 +368,7 @@ class BackendEngine:
         """The time of every group may have changed."""
         idle = self._running is None
         for group in self._groups:
-            if group.queue.waiting:
+            if group.queue.waiting or group.begun:
                 start_us = self._start_us(group) if idle else None
                 group.look_us = group.expiry_us() if start_us is None else start_us
             else:
@@ -341,14 +397,23 @@ class BackendEngine:
             return
         self._effects += self._hosting.change(event, self._executing())
         self._renew_groups()
+        self._begin_anew()
         for queued, session in tuple(self._waiting):
             # What no longer fits the largest batch of a newer profile cannot be served.
             if queued.items > session.group.batch_max:
                 self._withdraw(queued.key, too_many_items(queued.items, session))
         self._proceed(now_us)
 
+    def _begin_anew(self) -> None:
+        """What has begun in a group that has chunks, and is in one now that has none, waits."""
+        for group in self._groups:
+            if group.begun and not group.chunk_us:
+                for one in group.begun:
+                    self._waiting.readmit(self._sessions[one.queued.session], one.queued)
+                group.begun.clear()
+
     def _loaded(self, event: Loaded, now_us: int) -> None:
-        self._effects += self._hosting.models.loaded(event.session)
+        self._effects += self._hosting.models.loaded(event.session, event.chunk_us)
         self._renew_groups()
         self._proceed(now_us)
 
@@ -367,8 +432,10 @@ class BackendEngine:
         self._renew_groups()
         self._proceed(now_us)
 
-    def _executing(self) -> Mapping[SessionName, int]:
-        return self._running.batch.shares if self._running else {}
+    def _executing(self) -> Collection[SessionName]:
+        """The sessions of which something is on the device, or between two chunks."""
+        sessions = {one.queued.session for group in self._groups for one in group.begun}
+        return sessions.union(self._running.batch.shares) if self._running else sessions
 
     def _renew_groups(self) -> None:
         """Go on with the groups that can run, in the order of before."""

@@ -40,10 +40,15 @@ class PrepareFailed:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """The batch has left the device; ``error`` is empty when it succeeded."""
+    """The batch has left the device; ``error`` is empty when it succeeded.
+
+    Where it was one chunk, ``unfinished`` names the dispatches that are to go on, with the share of
+    each that is left, in 0..1. The others are finished.
+    """
 
     batch_id: int
     error: str = ""
+    unfinished: Mapping[DispatchKey, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,13 @@ class PlanChanged:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The model that ``Load`` asked for is resident. ``session`` is that of the Load."""
+    """The model that ``Load`` asked for is resident. ``session`` is that of the Load.
+
+    ``chunk_us``: it runs by chunks, of about so long (ADR 0028); 0: its batches run as a whole.
+    """
 
     session: SessionName
+    chunk_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,9 @@ BackendEvent: TypeAlias = (
 class Batch:
     """Dispatches to execute together, whole ones, in this order; ``items`` is their sum.
 
+    Of a model that runs by chunks it is one chunk: first those that have begun, then newcomers. It
+    ends with the last step of ``ends_with``, if that comes before the end that it would have.
+
     ``model`` is whose l(b) it takes: the model, or the prefix group (``Placement.group``) whose
     members' dispatches follow each other by model. ``session`` is that of the most urgent one,
     ``shares`` the items of each session.
@@ -137,6 +149,7 @@ class Batch:
     keys: tuple[DispatchKey, ...]
     items: int
     shares: Mapping[SessionName, int] = field(default_factory=dict)
+    ends_with: DispatchKey | None = None
 
 
 @record
@@ -148,7 +161,7 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run the batch on the device and tell Executed; if it succeeds, answer its dispatches."""
+    """Run the batch on the device and tell Executed; answer those of it that are finished."""
 
     batch: Batch
 
@@ -181,7 +194,8 @@ class SayStarted:
     """Tell the watching connections that a batch began (ADR 0020).
 
     ``items`` of ``session`` and what is batched with it, busy for ``busy_us`` more; of them all
-    ``queued_items`` still wait.
+    ``queued_items`` still wait. Of a chunk, ``items`` are those that join with it, and ``busy_us``
+    is until its end.
     """
 
     connections: tuple[int, ...]

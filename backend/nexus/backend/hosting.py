@@ -144,6 +144,9 @@ class Hosting:
             for queued in [queued for queued in old.queue.waiting if queued.session == name]:
                 old.queue.remove(queued)
                 new.queue.push(queued)
+            for one in [one for one in old.begun if one.queued.session == name]:
+                old.begun.remove(one)
+                new.begun.append(one)
 
     def _leave_group(self, session: HostedSession) -> None:
         del session.group.members[session.placement.session]

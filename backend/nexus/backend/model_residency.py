@@ -28,7 +28,7 @@ class Residency(Enum):
 class HostedModel:
     """A model that some session uses, or that is still being loaded for one that left.
 
-    ``loading_for`` is the session that the outstanding Load named.
+    ``loading_for`` is the session that the outstanding Load named, ``chunk_us`` that of ``Loaded``.
     """
 
     name: ModelName
@@ -38,6 +38,7 @@ class HostedModel:
     failures: int = 0
     message: str = ""
     retry_at_us: int = 0
+    chunk_us: int = 0
 
     @property
     def resident(self) -> bool:
@@ -72,9 +73,10 @@ class ModelResidency:
         if not model.users and model.residency is not Residency.LOADING:
             yield from self._forget(model, session)
 
-    def loaded(self, session: SessionName) -> Iterator[BackendEffect]:
-        """The Load for ``session`` has succeeded."""
+    def loaded(self, session: SessionName, chunk_us: int = 0) -> Iterator[BackendEffect]:
+        """The Load for ``session`` has succeeded; see ``events.Loaded``."""
         model = self._loading(session)
+        model.chunk_us = chunk_us
         model.residency = Residency.RESIDENT
         model.failures = 0
         if not model.users:

@@ -42,6 +42,12 @@ class WaitingDispatches:
         self._here[key] = queued, session
         return queued
 
+    def readmit(self, session: HostedSession, queued: Queued) -> None:
+        """One that was taken waits again, whatever the limits say: it must begin anew."""
+        session.items += queued.items
+        self._here[queued.key] = queued, session
+        session.group.queue.push(queued)
+
     def prepare(self, key: DispatchKey) -> None:
         """An admitted dispatch goes to the pool."""
         self._preparing.add(key)
