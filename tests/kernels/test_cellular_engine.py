@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from nexus.backend.kernels.cellular.chunk_cost import chunk_cost
 from nexus.backend.kernels.cellular.engine import CellularEngine
-from nexus.backend.kernels.cellular.events import EndReason
+from nexus.backend.kernels.cellular.events import Advance, EndReason, Tick
 from nexus.backend.kernels.cellular.limits import Limits
 from nexus.core.errors import InvalidArgumentError
 from tests.kernels.cellular_world import World, linear_cost
@@ -390,3 +390,47 @@ def test_nobody_waits_beyond_a_chunk_while_a_slot_is_free(
     w.run_out()
     assert len(w.ended(EndReason.FINISHED)) == len(arrivals)
     assert {number: w.stories[number].started_us for number in expected_us} == expected_us
+
+
+# An engine that is told.
+
+
+def told_world(slots: int = 2) -> World:
+    return World(Limits(slots), linear_cost(), told=True)
+
+
+def test_told_engine_starts_nothing_by_itself() -> None:
+    w = told_world()
+    w.join("a", 5)
+    w.tell(Tick())
+    assert not w.chunks
+    w.tell(Advance(("a",)))
+    assert [row.key for row in w.chunks[0].rows] == ["a"]
+    w.chunk_ends()
+    assert w.ended(EndReason.FINISHED) == ["a"]
+
+
+def test_told_engine_advances_those_whom_it_is_told_to_their_end() -> None:
+    w = told_world(slots=3)
+    for key, steps in (("a", 9), ("b", 4), ("c", 7)):
+        w.join(key, steps)
+    w.tell(Advance(("c", "b", "gone"), until="b"))
+    assert [(row.key, row.steps) for row in w.chunks[0].rows] == [("c", 4), ("b", 4)]
+    w.chunk_ends()
+    w.tell(Advance(("a", "c")))
+    w.chunk_ends()
+    assert w.ended(EndReason.FINISHED) == ["a", "b", "c"]
+
+
+def test_told_engine_takes_slots_from_those_who_are_not_in_the_chunk() -> None:
+    w = told_world(slots=1)
+    w.join("a", 9)
+    w.join("b", 9)
+    w.join("until", 2)
+    for key in ("a", "b", "a", "b"):
+        w.tell(Advance((key, "until"), until="until"))
+        w.chunk_ends()
+    # Each came back with its state, which the world checks; one slot has no room for a second.
+    assert [row.key for chunk in w.chunks for row in chunk.rows] == ["a", "b", "a", "b"]
+    w.cancel("a")
+    assert w.ended(EndReason.CANCELLED) == ["a"]

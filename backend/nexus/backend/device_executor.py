@@ -9,12 +9,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from nexus.backend.device_name import DeviceName
-from nexus.backend.executor import Part
+from nexus.backend.executor import Left, Part
 from nexus.backend.network import Network, NetworkModel, Samples
 from nexus.core.errors import InternalError, InvalidArgumentError, NexusError
 from nexus.core.model import EngineKind, Model
@@ -44,10 +45,10 @@ class DeviceExecutor:
 
     async def load(self, model: Model, profile: Profile) -> NetworkModel:  # noqa: ARG002 - only emulated devices need it
         """Build the network and read its weights, off the event loop."""
-        return await self._in(self._load_thread, partial(self.load_now, model))
+        return await self._in(self._load_thread, partial(self._served, model))
 
     def load_now(self, model: Model) -> NetworkModel:
-        """Build the network and read its weights in the calling thread."""
+        """Build the network and read its weights in the calling thread, for whole batches."""
         handler = handler_for(model)
         return NetworkModel(self._network(model), handler)
 
@@ -66,14 +67,34 @@ class DeviceExecutor:
         outputs = [await self.execute(part.model, part.batch) for part in parts]
         return [rows for part in outputs for rows in part]
 
+    async def advance(
+        self, model: NetworkModel, batch: Sequence[Samples], ends_with: Samples | None
+    ) -> Sequence[tuple[Any, ...] | Left]:
+        """Run a chunk in the device thread."""
+        return await self._in(self._device_thread, partial(model.advance, batch, ends_with))
+
+    def abandon(self, model: NetworkModel, prepared: Samples) -> None:
+        """Forget a dispatch in the device thread, between two chunks."""
+        with suppress(RuntimeError):  # The threads have ended: nothing is kept any more.
+            self._device_thread.submit(model.abandon, prepared)
+
     async def unload(self, model: NetworkModel) -> None:
         """Free the network in the device thread, between two batches."""
-        await self._in(self._device_thread, model.network.close)
+        await self._in(self._device_thread, model.close)
 
     def close(self) -> None:
         """End the threads; a batch that is running ends first."""
         self._device_thread.shutdown(cancel_futures=True)
         self._load_thread.shutdown(wait=False, cancel_futures=True)
+
+    def _served(self, model: Model) -> NetworkModel:
+        """A model as it is served: by chunks where it can be."""
+        loaded = self.load_now(model)
+        if model.engine is not EngineKind.TORCH:
+            return loaded
+        from nexus.backend.chunked_torch import by_chunks  # noqa: PLC0415 - heavy
+
+        return by_chunks(loaded, model, self._threads)
 
     def _network(self, model: Model) -> Network:
         if model.engine is EngineKind.TORCH:

@@ -16,13 +16,12 @@ from typing import Any, TypeVar
 from nexus.backend import events
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.engine import BackendEngine
-from nexus.backend.executor import Answer, Executor, LoadedModel, Outputs, Part
+from nexus.backend.executor import Answer, Executor, Left, LoadedModel, Outputs, Part
 from nexus.backend.in_flight import InFlight, InFlightTable
 from nexus.backend.models import ResidentModels
 from nexus.backend.refusal import id_in_use
 from nexus.core.clock import Clock
 from nexus.core.errors import InvalidArgumentError, NexusError
-from nexus.core.names import ModelName
 from nexus.core.plan import Placement
 from nexus.core.request import Dispatch, DropReason, Outcome, dropped
 from nexus.core.tensor import Tensor
@@ -84,7 +83,8 @@ class EngineDriver:
     def connection_lost(self, connection: int) -> None:
         """Nobody waits for the answers of a connection any more."""
         self.tell(events.ConnectionLost(connection))
-        self.in_flight.forget_connection(connection)
+        for entry in self.in_flight.forget_connection(connection):
+            self._abandon(entry)
         self._note_answered()
 
     def tell(self, event: events.BackendEvent) -> None:
@@ -225,6 +225,7 @@ class EngineDriver:
         entry = self.in_flight.pop(key)
         self._note_answered()
         if entry is not None:
+            self._abandon(entry)
             assert outcome.reason is not None, outcome
             self._count_drop(entry, outcome.reason)
             self.reply(key, outcome)
@@ -242,46 +243,71 @@ class EngineDriver:
         entries = self.in_flight.of(batch.keys)
         started_us = self._clock.now_us()
         for entry in entries:
-            entry.started_us, entry.batch = started_us, batch.items
+            entry.batch = batch.items
+            if not entry.begun:
+                entry.started_us = started_us
         error, outputs = "", None
         try:
-            outputs = await self._run(batch.model, entries)
+            outputs = await self._run(batch, entries)
         except NexusError as failure:
             error = failure.message
         except Exception as failure:  # a defect must cost this batch, not the device
             logger.exception("batch_failed", extra={"session": batch.session})
             error = f"{type(failure).__name__}: {failure}"
+        results = [] if outputs is None else list(zip(entries, outputs, strict=True))
+        left = {entry.key: rows.share for entry, rows in results if isinstance(rows, Left)}
+        whole = not any(entry.begun for entry in entries)
+        for entry in entries:
+            entry.begun = entry.begun and (outputs is None or entry.key in left)
         # The engine first: the device must not wait for the answers.
-        self.tell(events.Executed(batch.id, error))
+        self.tell(events.Executed(batch.id, error, left))
         if outputs is None:
             return
-        self._count_batch(batch, entries, started_us)
-        for entry, rows in zip(entries, outputs, strict=True):
-            self._answer(entry, rows)
+        self._count_batch(batch, entries, started_us, whole=whole)
+        for entry, rows in results:
+            if entry.key not in left:
+                self._answer(entry, rows)
 
-    async def _run(self, model: ModelName, entries: list[InFlight]) -> Sequence[Outputs]:
-        """One batch of a model, or of the prefix group of that name."""
-        if all(entry.model == model for entry in entries):
-            batch = [entry.prepared for entry in entries]
-            return await self._executor.execute(self._models[model], batch)
-        profile = self._models.profile(model)
-        assert profile is not None, model
+    async def _run(self, batch: events.Batch, entries: list[InFlight]) -> Sequence[Outputs | Left]:
+        """One batch of a model, or a chunk, or a batch of the prefix group of that name."""
+        if all(entry.model == batch.model for entry in entries):
+            model = self._models[batch.model]
+            prepared = [entry.prepared for entry in entries]
+            if not model.chunk_us:
+                return await self._executor.execute(model, prepared)
+            for entry in entries:
+                entry.begun = True
+            last = next((e.prepared for e in entries if e.key == batch.ends_with), None)
+            return await self._executor.advance(model, prepared, last)
+        for entry in entries:  # What had begun in another group begins anew.
+            self._abandon(entry)
+            entry.begun = False
+        profile = self._models.profile(batch.model)
+        assert profile is not None, batch
         parts = [
             Part(self._models[member], [entry.prepared for entry in same])
             for member, same in groupby(entries, key=lambda entry: entry.model)
         ]
         return await self._executor.execute_group(profile, parts)
 
-    def _count_batch(self, batch: events.Batch, entries: list[InFlight], started_us: int) -> None:
+    def _abandon(self, entry: InFlight) -> None:
+        """Nobody wants the rest of a dispatch."""
+        if entry.begun:
+            self._executor.abandon(self._models[entry.model], entry.prepared)
+
+    def _count_batch(
+        self, batch: events.Batch, entries: list[InFlight], started_us: int, *, whole: bool
+    ) -> None:
         ended_us = self._clock.now_us()
         self._metrics.executed(batch.session, batch.items, ended_us - started_us)
         profile = self._models.profile(batch.model)
-        if profile is not None and batch.items <= profile.max_batch:
+        if whole and profile is not None and batch.items <= profile.max_batch:
             profiled_us = profile.latency_us(batch.items)
             self._metrics.profile_error(batch.model, ended_us - started_us, profiled_us)
         for entry in entries:
             entry.ended_us = ended_us
-            self._metrics.waited(entry.dispatch.session, started_us - entry.arrived_us)
+            if entry.started_us == started_us:  # Else it came with an earlier chunk.
+                self._metrics.waited(entry.dispatch.session, started_us - entry.arrived_us)
 
     async def _load(self, placement: Placement) -> None:
         try:
@@ -290,7 +316,8 @@ class EngineDriver:
             logger.warning("load_failed", extra={"model": placement.model, "error": error.message})
             self.tell(events.LoadFailed(placement.session, error.message))
         else:
-            self.tell(events.Loaded(placement.session))
+            chunk_us = self._models[placement.model].chunk_us
+            self.tell(events.Loaded(placement.session, chunk_us))
         self.on_status()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nexus.backend.emulated_findings import EmulatedFindings, findings_of
-from nexus.backend.executor import Answer, Part
+from nexus.backend.executor import Answer, Left, Part
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.model import Model
 from nexus.core.profile import Profile
@@ -42,6 +42,7 @@ class EmulatedModel:
         """Raise InvalidArgumentError when the model's emulated findings are malformed."""
         self.profile = profile
         self.memory_bytes = profile.memory_bytes
+        self.chunk_us = 0
         self._model = model
         self._findings: EmulatedFindings | None = findings_of(model)
         self._tensors: dict[int, tuple[Tensor, ...]] = {}
@@ -89,6 +90,19 @@ class EmulatedExecutor:
     ) -> Sequence[None]:
         """Be busy for the group's l(items), as a device is that shares the prefix."""
         return await self._occupy(profile, [prepared for part in parts for prepared in part.batch])
+
+    async def advance(
+        self,
+        model: EmulatedModel,
+        batch: Sequence[EmulatedPrepared],
+        ends_with: EmulatedPrepared | None,
+    ) -> Sequence[Left | None]:
+        """Whole batches only."""
+        del ends_with
+        return await self.execute(model, batch)
+
+    def abandon(self, model: EmulatedModel, prepared: EmulatedPrepared) -> None:
+        """Nothing is kept."""
 
     async def unload(self, model: EmulatedModel) -> None:
         """Nothing was occupied."""

@@ -255,6 +255,7 @@ class BackendEngine:
             for one in running.chunk_ended(event.unfinished, now_us):
                 self._go_on(one, running.withdrawn)
         else:
+            assert not event.unfinished, event
             running.whole_ended(now_us)
         self._proceed(now_us)
 

@@ -21,6 +21,13 @@ Outputs: TypeAlias = Any
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """A dispatch is not finished: ``share`` of it is left, above 0 and at most 1."""
+
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a dispatch gave: findings by item (or none at all), and tensors batched over items."""
 
@@ -34,6 +41,11 @@ class LoadedModel(Protocol):
     @property
     def memory_bytes(self) -> int:
         """What it occupies on the device."""
+        ...
+
+    @property
+    def chunk_us(self) -> int:
+        """About how long a chunk takes, if it runs by chunks (ADR 0028); 0: it does not."""
         ...
 
     def prepare(self, dispatch: Dispatch, tensors: tuple[Tensor, ...]) -> Prepared:
@@ -90,6 +102,28 @@ class Executor(Protocol[ModelT]):
         Raises:
             NexusError: why it failed.
         """
+        ...
+
+    async def advance(
+        self, model: ModelT, batch: Sequence[Prepared], ends_with: Prepared | None
+    ) -> Sequence[Outputs | Left]:
+        """Run one chunk of a model that runs by chunks.
+
+        Args:
+            model: The model.
+            batch: What to advance. The same object is the same dispatch as in the chunk before.
+            ends_with: The one of them with whose end the chunk ends at the latest.
+
+        Returns:
+            In the order of ``batch``, the outputs, or how much is left.
+
+        Raises:
+            NexusError: why it failed; all of ``batch`` is lost.
+        """
+        ...
+
+    def abandon(self, model: ModelT, prepared: Prepared) -> None:
+        """A dispatch that was advanced is not wanted any more, nor is it in a batch again."""
         ...
 
     async def unload(self, model: ModelT) -> None:

@@ -12,7 +12,10 @@ from nexus.core.tensor import Tensor
 
 @dataclass(slots=True)
 class InFlight:
-    """One dispatch from its arrival to its reply. ``tensors`` are let go once it is prepared."""
+    """One dispatch from its arrival to its reply. ``tensors`` are let go once it is prepared.
+
+    ``begun``: it was in a chunk, and is not finished; the executor keeps its state.
+    """
 
     key: DispatchKey
     dispatch: Dispatch
@@ -23,6 +26,7 @@ class InFlight:
     started_us: int = 0
     ended_us: int = 0
     batch: int = 0
+    begun: bool = False
 
 
 class InFlightTable:
@@ -57,7 +61,7 @@ class InFlightTable:
         """Those of ``keys`` whose answer is still owed, in this order."""
         return [entry for key in keys if (entry := self._by_key.get(key)) is not None]
 
-    def forget_connection(self, connection: int) -> None:
-        """Nobody waits for the answers of a connection any more."""
-        for key in [key for key in self._by_key if key.connection == connection]:
-            del self._by_key[key]
+    def forget_connection(self, connection: int) -> list[InFlight]:
+        """Nobody waits for the answers of a connection any more; which those were."""
+        keys = [key for key in self._by_key if key.connection == connection]
+        return [self._by_key.pop(key) for key in keys]

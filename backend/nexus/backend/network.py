@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from nexus.backend.executor import Answer
+from nexus.backend.executor import Answer, Left
 from nexus.backend.scatter import scatter
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.request import Dispatch
@@ -43,9 +43,19 @@ class NetworkModel:
         self._handler = handler
 
     @property
+    def handler(self) -> Handler:
+        """What prepares for the network, and reads its outputs."""
+        return self._handler
+
+    @property
     def memory_bytes(self) -> int:
         """What the network occupies on the device."""
         return self.network.memory_bytes
+
+    @property
+    def chunk_us(self) -> int:
+        """Its batches run as a whole."""
+        return 0
 
     def prepare(self, dispatch: Dispatch, tensors: tuple[Tensor, ...]) -> Samples:
         """One sample an item; raise InvalidArgumentError when they are not as many as announced."""
@@ -71,6 +81,20 @@ class NetworkModel:
                 raise
             return [self.execute((samples,))[0] for samples in batch]
         return scatter(self.network.run(inputs), [len(samples) for samples in batch])
+
+    def advance(
+        self, batch: Sequence[Samples], ends_with: Samples | None
+    ) -> list[tuple[Array, ...] | Left]:
+        """See ``Executor.advance``; what does not run by chunks is finished by one."""
+        del ends_with
+        return list(self.execute(batch))
+
+    def abandon(self, prepared: Samples) -> None:
+        """See ``Executor.abandon``: nothing is kept here."""
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.network.close()
 
     def answer(self, prepared: Samples, outputs: tuple[Array, ...]) -> Answer:
         """The handler's results for these samples."""

@@ -15,6 +15,7 @@ from nexus.core.errors import FailedPreconditionError, InternalError
 from nexus.core.model import Model
 from nexus.zoo.handler import Array
 from nexus.zoo.networks import build_network
+from nexus.zoo.recurrent import RecurrentNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -53,17 +54,31 @@ class TorchNetwork:
             for tensor in (*network.parameters(), *network.buffers())
         )
 
+    @property
+    def stack(self) -> torch.nn.LSTM | torch.nn.GRU | None:
+        """The recurrent layer that may run a few steps at a time, before ``read_out``; or None."""
+        network: object = self._network
+        if self._cuda or not isinstance(network, RecurrentNetwork):
+            return None
+        layer: object = network.recurrent
+        if not isinstance(layer, torch.nn.LSTM | torch.nn.GRU):
+            return None
+        whole = layer.bidirectional or layer.proj_size or not layer.batch_first
+        return None if whole else layer
+
+    def read_out(self, states: Array) -> tuple[Array, ...]:
+        """The outputs of a network that has a ``stack``, from the stack's."""
+        network = self._resident()
+        assert isinstance(network, RecurrentNetwork), self._name
+        with torch.inference_mode():
+            return _arrays(network.read_out(torch.from_numpy(states)))
+
     def run(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Execute one batch and bring its outputs back."""
-        network = self._network
-        if network is None:
-            raise InternalError(f"model {self._name!r} was unloaded", reason="unloaded")
+        network = self._resident()
         try:
             with torch.inference_mode():
-                outputs = network(*(self._to_device(array) for array in inputs))
-                if isinstance(outputs, torch.Tensor):
-                    outputs = (outputs,)
-                return tuple(output.cpu().numpy() for output in outputs)
+                return _arrays(network(*(self._to_device(array) for array in inputs)))
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise self._out_of_memory(f"a batch of {len(inputs[0])}") from error
@@ -73,6 +88,11 @@ class TorchNetwork:
         self._network = None
         if self._cuda:
             torch.cuda.empty_cache()
+
+    def _resident(self) -> torch.nn.Module:
+        if self._network is None:
+            raise InternalError(f"model {self._name!r} was unloaded", reason="unloaded")
+        return self._network
 
     def _accelerate(self, network: torch.nn.Module, threads: int) -> int:
         """Let GRNN serve the recurrent layers; return the bytes of what it packed."""
@@ -108,3 +128,9 @@ class TorchNetwork:
             "with a smaller max_batch, or give the backend's --memory-mb",
             reason="out_of_memory",
         )
+
+
+def _arrays(outputs: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[Array, ...]:
+    if isinstance(outputs, torch.Tensor):
+        outputs = (outputs,)
+    return tuple(output.cpu().numpy() for output in outputs)

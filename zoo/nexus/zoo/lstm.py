@@ -29,6 +29,10 @@ class Lstm(nn.Module):
     def forward(self, steps: Tensor) -> Tensor:
         """[batch, time, inputs] to [batch, outputs]."""
         states, _ = self.recurrent(steps)
+        return self.read_out(states)
+
+    def read_out(self, states: Tensor) -> Tensor:
+        """The recurrent layer's outputs [batch, time, hidden] to [batch, outputs]."""
         result: Tensor = self.head(states[:, -1])
         return result
 

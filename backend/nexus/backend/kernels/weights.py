@@ -43,6 +43,12 @@ class StackWeights:
     shape: StackShape
     layers: tuple[LayerWeights, ...]
 
+    @property
+    def nbytes(self) -> int:
+        """What they occupy in fp32."""
+        arrays = ((one.w_ih, one.w_hh, one.b_ih, one.b_hh) for one in self.layers)
+        return sum(array.nbytes for four in arrays for array in four)
+
     def __post_init__(self) -> None:
         """Raise InvalidArgumentError unless every array has the size its place needs."""
         shape = self.shape

@@ -49,6 +49,11 @@ class ChunkCost:
         """A chunk of ``steps`` steps."""
         return self.overheads_us[rows] + steps * self.steps_us[rows]
 
+    def beside(self, overhead_us: float) -> "ChunkCost":
+        """The same where each chunk costs so much more around it."""
+        overheads_us = (0.0, *(one + overhead_us for one in self.overheads_us[1:]))
+        return ChunkCost(overheads_us, self.steps_us)
+
     def _preferred_steps(self, rows: int) -> int:
         return max(1, math.ceil(self.overheads_us[rows] / (OVERHEAD_SHARE * self.steps_us[rows])))
 

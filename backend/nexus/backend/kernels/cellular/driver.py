@@ -3,6 +3,7 @@
 It belongs to one thread, the device's; it holds no decisions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -128,6 +129,12 @@ class CellularDriver:
     def cancel(self, key: SequenceKey) -> None:
         """Nobody wants the rest of a sequence."""
         self._tell(events.Cancel(key))
+
+    def advance(self, keys: Sequence[SequenceKey], until: SequenceKey | None = None) -> None:
+        """Run a chunk of these, no longer than to the end of ``until``; the engine is not eager."""
+        self._tell(events.Advance(tuple(keys), until))
+        if self.busy:
+            self.run_chunk()
 
     def tick(self) -> None:
         """Time has passed."""

@@ -9,17 +9,22 @@ join, so nobody waits for the longest of a batch; nobody ever waits for a chunk 
 sequence's from Occupy to Park or Ended. A stream that has nothing to execute keeps its slot until
 another needs it, and is parked then: slots are a cache of states, the longest idle leaves first.
 
+An engine that is not ``eager`` starts a chunk only when it is told to, of those whom it is told
+(`Advance`): whoever tells decides who is in time, and gives no deadlines. Slots are a cache then,
+too.
+
 A whole sequence is given up as soon as its last step cannot be in time. A stream is not: its later
 steps need the state after those that are late. It is bounded by `Limits.ready_steps` instead.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from nexus.backend.kernels.cellular.chunk_cost import ChunkCost, chunk_steps, finish_us
 from nexus.backend.kernels.cellular.events import (
+    Advance,
     Cancel,
     CellularEffect,
     CellularEvent,
@@ -48,6 +53,8 @@ PACE_SMOOTHING = 1 / 8
 PACE_MAX = 4.0
 """One chunk that was held up for longer says nothing about the next."""
 
+NEVER_STEPS = 1 << 62
+
 TOO_LATE = "its last step could no longer be in time"
 
 Effects = tuple[CellularEffect, ...]
@@ -64,8 +71,13 @@ class _Running:
 class CellularEngine:
     """Sans-io (nexus.core.engine). Drive it with the events of ``cellular.events``."""
 
-    def __init__(self, limits: Limits, cost: ChunkCost) -> None:
+    def __init__(self, limits: Limits, cost: ChunkCost, *, eager: bool = True) -> None:
         """Start with every slot free.
+
+        Args:
+            limits: How much it takes.
+            cost: Of the device.
+            eager: Chunks start as soon as anybody has steps; else at `Advance`.
 
         Raises:
             InvalidArgumentError: the cost model does not know chunks of as many rows as slots.
@@ -77,6 +89,7 @@ class CellularEngine:
             )
         self._limits = limits
         self._cost = cost
+        self._eager = eager
         self._pace = 1.0
         self._open: dict[SequenceKey, Sequence] = {}
         self._seated: dict[int, Sequence] = {}
@@ -95,6 +108,7 @@ class CellularEngine:
             Feed: self._feed,
             Leave: self._leave,
             Cancel: self._cancel,
+            Advance: self._advance_told,
             ChunkDone: self._chunk_done,
             Tick: lambda _event, _now_us: None,
         }
@@ -104,7 +118,7 @@ class CellularEngine:
         self._on[type(event)](event, now_us)
         self._end_late(now_us)
         self._end_idle(now_us)
-        if self._running is None:
+        if self._running is None and self._eager:
             self._proceed(now_us)
         effects = tuple(self._effects)
         self._effects.clear()
@@ -277,21 +291,53 @@ class CellularEngine:
                 self._end(sequence, EndReason.DEADLINE, TOO_LATE)
                 continue
             if not self._free:
-                self._park()
-            slot = sequence.slot = self._free.pop()
-            self._seated[slot] = sequence
-            self._effects.append(Occupy(sequence.key, slot, sequence.started))
+                # The slot of the stream that has been idle for longest.
+                self._park(self._resting.pop(next(iter(self._resting))))
+            self._occupy(sequence)
             active.append(sequence)
 
-    def _park(self) -> None:
-        """Take the slot of the stream that has been idle for longest."""
-        sequence = self._resting.pop(next(iter(self._resting)))
+    def _occupy(self, sequence: Sequence) -> None:
+        slot = sequence.slot = self._free.pop()
+        self._seated[slot] = sequence
+        self._effects.append(Occupy(sequence.key, slot, sequence.started))
+
+    def _park(self, sequence: Sequence) -> None:
         assert sequence.slot is not None, sequence.key
         self._effects.append(Park(sequence.key, sequence.slot))
         self._vacate(sequence)
 
-    def _start(self, active: list[Sequence], now_us: int) -> None:
-        steps = self._steps(active, now_us)
+    def _advance_told(self, event: Advance, now_us: int) -> None:
+        assert self._running is None, event
+        active = []
+        for key in event.keys:
+            sequence = self._open.get(key)
+            if sequence is None or not sequence.ready:
+                continue
+            if sequence.slot is None:
+                if not self._make_room(event.keys):
+                    continue  # There are more than slots: it comes when one of them has ended.
+                self._waiting.remove(sequence)
+                self._occupy(sequence)
+            active.append(sequence)
+        if active:
+            until = self._open.get(event.until) if event.until is not None else None
+            self._start(active, now_us, until.ready if until else NEVER_STEPS)
+
+    def _make_room(self, staying: Collection[SequenceKey]) -> bool:
+        """Have a slot free, taken from somebody else than these if need be; whether there is."""
+        if self._free:
+            return True
+        other = next((s for s in self._seated.values() if s.key not in staying), None)
+        if other is None:
+            return False
+        self._resting.pop(other.key, None)
+        self._park(other)
+        if other.ready:
+            self._waiting.push(other)
+        return True
+
+    def _start(self, active: list[Sequence], now_us: int, steps_max: int = NEVER_STEPS) -> None:
+        steps = min(self._steps(active, now_us), steps_max)
         rows = []
         for sequence in active:
             slot, ready = sequence.slot, sequence.ready

@@ -91,6 +91,18 @@ class Cancel:
     key: SequenceKey
 
 
+@record
+class Advance:
+    """Run a chunk of these sequences, in which each has a step at least.
+
+    Only for an engine that starts none by itself. The chunk is no longer than to the end of
+    ``until``.
+    """
+
+    keys: tuple[SequenceKey, ...]
+    until: SequenceKey | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkDone:
     """The chunk has left the device; ``error`` is empty when it succeeded."""
@@ -104,7 +116,7 @@ class Tick:
     """Nothing but the time has changed."""
 
 
-CellularEvent: TypeAlias = Join | Feed | Leave | Cancel | ChunkDone | Tick
+CellularEvent: TypeAlias = Join | Feed | Leave | Cancel | Advance | ChunkDone | Tick
 
 
 class Row(NamedTuple):
@@ -139,7 +151,7 @@ class Occupy:
 
 @record
 class Park:
-    """Another needs the slot: read the stream's state out of it, and keep it."""
+    """Another needs the slot: read the sequence's state out of it, and keep it."""
 
     key: SequenceKey
     slot: int
