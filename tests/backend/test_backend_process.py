@@ -122,6 +122,32 @@ async def test_backend_process_defers_pooled_batches_and_tells_who_watches(
             assert frontend.started[0].busy_us == 20_000
 
 
+async def test_backend_process_lets_dispatches_join_between_chunks(
+    redis_url: str, store: Store
+) -> None:
+    cluster = ClusterStore(store, "chunks")
+    await cluster.put_model(emulated_model("toy", emulated_chunk_ms="20"))
+    await cluster.put_profile(profile_of("toy", "v100", 400.0))
+    async with backend_process(redis_url, "chunks", "--device", "emulated:v100"):
+        await publish(cluster, 1, placement())
+        status = await status_when(cluster, loaded=(SESSION,), version=1)
+        async with caller(status.address) as frontend:
+            assert frontend.connection is not None
+            frontend.connection.send(Watch())
+            frontend.send(dispatch(1), IMAGE, budget_us=3_000_000)
+            await asyncio.sleep(0.05)
+            frontend.send(dispatch(2), IMAGE, budget_us=3_000_000)
+            first, second = await frontend.outcome(1), await frontend.outcome(2)
+            assert first.ok
+            assert second.ok
+            # As a whole, the first would keep the device for 350 ms more.
+            assert second.queue_us < 250_000
+            assert min(first.execute_us, second.execute_us) >= 390_000
+            assert len(frontend.started) >= 20
+            assert sum(started.items for started in frontend.started) == 2
+            assert max(started.busy_us for started in frontend.started) == 20_000
+
+
 async def test_backend_process_batches_the_members_of_a_group(redis_url: str, store: Store) -> None:
     """Two models of a prefix group: one batch, that takes what the group's profile says."""
     cluster = ClusterStore(store, "groups")

@@ -3,12 +3,13 @@
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from nexus.backend.emulated_executor import EmulatedExecutor, EmulatedModel
 from nexus.backend.emulated_findings import findings_of
-from nexus.backend.executor import Part
+from nexus.backend.executor import Left, Part
 from nexus.core.errors import InvalidArgumentError
 from nexus.core.model import EngineKind, Model
 from nexus.core.profile import Profile
@@ -93,6 +94,40 @@ async def test_emulated_executor_takes_the_time_of_a_prefix_group() -> None:
     )
     assert len(outputs) == 2
     assert 0.004 <= loop.time() - began_s < 0.035
+
+
+def chunked(text: str) -> Model:
+    return replace(model(), parameters={"emulated_chunk_ms": text})
+
+
+async def test_emulated_executor_advances_by_the_chunks_share_of_the_profiled_time() -> None:
+    executor = EmulatedExecutor()
+    loaded = await executor.load(chunked("5"), PROFILE)
+    first, second = (loaded.prepare(dispatch(items=1), ()) for _ in range(2))
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    assert await executor.advance(loaded, [first], None) == [Left(0.5)]
+    # l(2) is 20 ms, and a quarter of that is one chunk.
+    assert await executor.advance(loaded, [first, second], None) == [Left(0.25), Left(0.75)]
+    assert await executor.advance(loaded, [first, second], first) == [None, Left(0.5)]
+    assert await executor.advance(loaded, [second], None) == [None]
+    assert 0.019 <= loop.time() - began_s < 0.5
+
+
+async def test_emulated_executor_forgets_what_is_abandoned() -> None:
+    executor = EmulatedExecutor()
+    loaded = await executor.load(chunked("5"), PROFILE)
+    one = loaded.prepare(dispatch(items=1), ())
+    assert await executor.advance(loaded, [one], None) == [Left(0.5)]
+    executor.abandon(loaded, one)
+    assert await executor.advance(loaded, [one], None) == [Left(0.5)]
+    assert await executor.advance(loaded, [], None) == []
+
+
+@pytest.mark.parametrize("text", ["", "x", "0", "-5", "nan", "1001"])
+def test_emulated_chunk_names_what_is_malformed(text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"'toy': emulated_chunk_ms"):
+        EmulatedModel(chunked(text), PROFILE)
 
 
 def test_emulated_backend_imports_no_numerical_library() -> None:

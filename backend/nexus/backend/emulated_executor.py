@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nexus.backend.emulated_chunk import EmulatedChunk, chunk_us_of, emulated_chunk
 from nexus.backend.emulated_findings import EmulatedFindings, findings_of
 from nexus.backend.executor import Answer, Left, Part
 from nexus.core.errors import InvalidArgumentError
@@ -39,13 +40,15 @@ class EmulatedModel:
     """A model as the emulated device holds it."""
 
     def __init__(self, model: Model, profile: Profile) -> None:
-        """Raise InvalidArgumentError when the model's emulated findings are malformed."""
+        """Raise InvalidArgumentError when the model's emulated parameters are malformed."""
         self.profile = profile
         self.memory_bytes = profile.memory_bytes
-        self.chunk_us = 0
+        self.chunk_us = chunk_us_of(model)
         self._model = model
         self._findings: EmulatedFindings | None = findings_of(model)
         self._tensors: dict[int, tuple[Tensor, ...]] = {}
+        # The dispatch is held so that no other can take its identity.
+        self._lefts: dict[int, tuple[EmulatedPrepared, float]] = {}
 
     def prepare(self, dispatch: Dispatch, tensors: tuple[Tensor, ...]) -> EmulatedPrepared:
         """Check the rows of the first tensor, unless crops are asked for; draw the findings."""
@@ -53,6 +56,28 @@ class EmulatedModel:
             _require_rows(tensors[0], dispatch.items)
         findings = self._findings.draw(dispatch, tensors) if self._findings else ()
         return EmulatedPrepared(dispatch.items, findings)
+
+    def next_chunk(
+        self, batch: Sequence[EmulatedPrepared], ends_with: EmulatedPrepared | None
+    ) -> EmulatedChunk:
+        """The next chunk of these."""
+        items = sum(prepared.items for prepared in batch)
+        return emulated_chunk(
+            [self._left(prepared) for prepared in batch],
+            self.profile.latency_us(min(items, self.profile.max_batch)),
+            self.chunk_us,
+            1.0 if ends_with is None else self._left(ends_with),
+        )
+
+    def keep(self, prepared: EmulatedPrepared, left: float) -> None:
+        """Remember how much of a dispatch is left, for its next chunk; 0: it is finished."""
+        self._lefts.pop(id(prepared), None)
+        if left:
+            self._lefts[id(prepared)] = prepared, left
+
+    def _left(self, prepared: EmulatedPrepared) -> float:
+        kept = self._lefts.get(id(prepared))
+        return kept[1] if kept else 1.0
 
     def answer(self, prepared: EmulatedPrepared, outputs: None) -> Answer:  # noqa: ARG002 - no arithmetic, no outputs
         """The findings, and zeros for every declared output."""
@@ -97,12 +122,18 @@ class EmulatedExecutor:
         batch: Sequence[EmulatedPrepared],
         ends_with: EmulatedPrepared | None,
     ) -> Sequence[Left | None]:
-        """Whole batches only."""
-        del ends_with
-        return await self.execute(model, batch)
+        """Be busy for a chunk; each dispatch advances by the chunk's share of l(items)."""
+        if not batch:
+            return []
+        chunk = model.next_chunk(batch, ends_with)
+        await asyncio.sleep(s_from_us(chunk.took_us * self._slowdown()))
+        for prepared, left in zip(batch, chunk.lefts, strict=True):
+            model.keep(prepared, left)
+        return [Left(left) if left else None for left in chunk.lefts]
 
     def abandon(self, model: EmulatedModel, prepared: EmulatedPrepared) -> None:
-        """Nothing is kept."""
+        """Forget how far it is."""
+        model.keep(prepared, 0.0)
 
     async def unload(self, model: EmulatedModel) -> None:
         """Nothing was occupied."""
