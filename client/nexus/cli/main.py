@@ -72,7 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's) and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _dispatch(words)
+        code = _dispatch(words)
+        # What is buffered must not meet a reader that has gone only when the interpreter ends.
+        sys.stdout.flush()
+        return code
     except InvalidArgumentError as error:
         return _complain(error.message, EXIT_USAGE)
     except NexusError as error:
