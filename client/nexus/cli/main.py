@@ -72,10 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's) and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _dispatch(words)
-        # What is buffered must not meet a reader that has gone only when the interpreter ends.
-        sys.stdout.flush()
-        return code
+        return _flushed(_dispatch(words))
     except InvalidArgumentError as error:
         return _complain(error.message, EXIT_USAGE)
     except NexusError as error:
@@ -88,6 +85,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output (`| head`) has gone: not a failure, and nothing more to print.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _flushed(code: int) -> int:
+    """Print what is buffered now: when the interpreter ends it is too late to see a reader gone."""
+    sys.stdout.flush()
+    return code
 
 
 def _dispatch(words: list[str]) -> int:
