@@ -3,8 +3,8 @@
 Multiplications: a large matrix product. Bandwidth: sums over as many bytes as the weights have,
 which read each of them once, as a step at batch 1 must. Both are what a good library reaches, not
 what the data sheet says, so a kernel that is better than torch may exceed its share of 100 %.
-Nothing of
-ours is asked: a limit taken by the code that is judged by it would move with that code's faults.
+Nothing of ours is asked: a limit taken by the code that is judged by it would move with that code's
+faults.
 """
 
 import time

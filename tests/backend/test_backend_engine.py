@@ -31,7 +31,7 @@ from nexus.backend.model_residency import LOAD_RETRY_FIRST_US
 from nexus.core.plan import BackendPlan
 from nexus.core.profile import Profile, linear_profile
 from nexus.core.request import Dispatch, DropReason, dropped
-from tests.backend.virtual_backend import VirtualBackend, placement_of
+from tests.backend.virtual_backend import Chances, Story, VirtualBackend, placement_of
 
 FAST = linear_profile("fast", "v100", 1_000, 9_000, 16)
 SLOW = linear_profile("slow", "v100", 5_000, 45_000, 16)
@@ -302,30 +302,10 @@ def test_engine_ends_every_dispatch_exactly_once(
     seed: int, slowdown: float, prepare_us: int
 ) -> None:
     """One Reject or one Execute each; the virtual backend asserts that neither comes twice."""
-    chance = random.Random(seed)
     world = VirtualBackend({"fast": FAST, "slow": SLOW}, prepare_us, slowdown)
     world.plan(FAST_100, SLOW_500)
-    lost: set[DispatchKey] = set()
-    deadlines_us: dict[DispatchKey, int] = {}
-    for number in range(chance.randrange(10, 120)):
-        world.run_until(world.now_us + chance.randrange(6_000))
-        if chance.random() < 0.05:
-            world.tell(Cancelled(DispatchKey(0, chance.randrange(number + 1))))
-        if chance.random() < 0.02:
-            world.plan(*chance.choice([(FAST_100,), (FAST_100, SLOW_500)]), version=number + 2)
-        if chance.random() < 0.01:
-            open_keys = deadlines_us.keys() - world.rejected.keys() - world.ends_us.keys()
-            world.tell(ConnectionLost(0))
-            lost |= open_keys
-        session = chance.choice(("fast@100ms", "slow@500ms"))
-        deadline_us = world.now_us + chance.randrange(1, 300_000)
-        key = world.arrive(number, session, deadline_us, chance.randrange(1, 6))
-        deadlines_us[key] = deadline_us
-    world.tell(Drain())
-    world.run_until(world.now_us + 10_000_000)
-    assert world.drained_at_us is not None
-    assert not world.rejected.keys() & world.ends_us.keys()
-    assert world.rejected.keys() | world.ends_us.keys() | lost == deadlines_us.keys()
-    assert not lost & (world.rejected.keys() | world.ends_us.keys())
+    story = Story(world, [(FAST_100,), (FAST_100, SLOW_500)], ("fast@100ms", "slow@500ms"))
+    story.happen(random.Random(seed), Chances(gap_us=6_000, cancel=0.05, replan=0.02, lose=0.01))
+    story.assert_each_ended_once()
     if slowdown <= 1.0:
-        assert all(ended_us <= deadlines_us[key] for key, ended_us in world.ends_us.items())
+        story.assert_in_time()

@@ -14,7 +14,14 @@ from nexus.core.plan import Placement
 from nexus.core.profile import linear_profile
 from nexus.core.request import DropReason
 from nexus.core.units import US_PER_S
-from tests.backend.virtual_backend import Stream, VirtualBackend, goodput, placement_of
+from tests.backend.virtual_backend import (
+    Chances,
+    Story,
+    Stream,
+    VirtualBackend,
+    goodput,
+    placement_of,
+)
 
 SPEECH = linear_profile("speech", "v100", 2_000, 18_000, 16)
 FAST = linear_profile("fast", "v100", 1_000, 9_000, 16)
@@ -32,6 +39,16 @@ def world() -> VirtualBackend:
 def new_world(prepare_us: int = 0, slowdown: float = 1.0) -> VirtualBackend:
     profiles = {"speech": SPEECH, "fast": FAST}
     return VirtualBackend(profiles, prepare_us, slowdown, chunks_us={"speech": CHUNK_US})
+
+
+def two_sessions(
+    world: VirtualBackend, deadline_us: int, fast_deadline_us: int
+) -> tuple[DispatchKey, DispatchKey]:
+    """One dispatch has begun by chunks when one of another session comes, at 1 ms."""
+    world.plan(SPEECH_100, FAST_100)
+    begun = world.arrive(1, NAME, deadline_us)
+    world.run_until(1_000)
+    return begun, world.arrive(2, FAST_NAME, fast_deadline_us)
 
 
 def test_chunks_of_one_dispatch_take_l_of_one(world: VirtualBackend) -> None:
@@ -80,10 +97,7 @@ def test_chunk_that_was_slow_costs_whom_it_made_late(world: VirtualBackend) -> N
 
 
 def test_turn_of_chunks_ends_with_those_with_whom_it_began(world: VirtualBackend) -> None:
-    world.plan(SPEECH_100, FAST_100)
-    first = world.arrive(1, NAME, 1_000_000)
-    world.run_until(1_000)
-    world.arrive(2, FAST_NAME, 1_000_000)
+    first, _ = two_sessions(world, 1_000_000, 1_000_000)
     world.run_until(6_000)
     joiner = world.arrive(3, NAME, 1_000_000)
     world.run_until(100_000)
@@ -95,10 +109,7 @@ def test_turn_of_chunks_ends_with_those_with_whom_it_began(world: VirtualBackend
 
 
 def test_joiner_must_bear_the_other_sessions_turn(world: VirtualBackend) -> None:
-    world.plan(SPEECH_100, FAST_100)
-    world.arrive(1, NAME, 1_000_000)
-    world.run_until(1_000)
-    world.arrive(2, FAST_NAME, 1_000_000)
+    two_sessions(world, 1_000_000, 1_000_000)
     # l(2) of its own, and l(1) of the other's: it would begin at 5 ms.
     joiner = world.arrive(3, NAME, 5_000 + 22_000 + 9_999)
     world.run_until(100_000)
@@ -107,19 +118,13 @@ def test_joiner_must_bear_the_other_sessions_turn(world: VirtualBackend) -> None
 
 
 def test_chunk_ends_for_an_urgent_dispatch_of_another_session(world: VirtualBackend) -> None:
-    world.plan(SPEECH_100, FAST_100)
-    slow = world.arrive(1, NAME, 100_000)
-    world.run_until(1_000)
-    urgent = world.arrive(2, FAST_NAME, 16_000)
+    slow, urgent = two_sessions(world, 100_000, 16_000)
     world.run_until(100_000)
     assert world.ends_us == {urgent: 15_000, slow: 30_000}
 
 
 def test_begun_is_given_up_while_another_session_runs(world: VirtualBackend) -> None:
-    world.plan(SPEECH_100, FAST_100)
-    begun = world.arrive(1, NAME, 35_000)
-    world.run_until(1_000)
-    urgent = world.arrive(2, FAST_NAME, 16_000)
+    begun, urgent = two_sessions(world, 35_000, 16_000)
     world.run_until(4_000)
     world.slowdown = 3.0
     world.run_until(20_001)
@@ -149,10 +154,7 @@ def test_cancelled_dispatch_is_answered_if_its_last_chunk_runs(world: VirtualBac
 
 
 def test_cancelled_dispatch_between_two_chunks_is_answered_at_once(world: VirtualBackend) -> None:
-    world.plan(SPEECH_100, FAST_100)
-    begun = world.arrive(1, NAME, 100_000)
-    world.run_until(1_000)
-    world.arrive(2, FAST_NAME, 16_000)
+    begun, _ = two_sessions(world, 100_000, 16_000)
     world.run_until(6_000)
     assert world.batches[-1].model == "fast"
     world.tell(Cancelled(begun))
@@ -207,10 +209,7 @@ def test_chunks_teach_the_time_of_whole_dispatches(world: VirtualBackend) -> Non
 
 
 def test_model_is_not_unloaded_between_two_chunks(world: VirtualBackend) -> None:
-    world.plan(SPEECH_100, FAST_100)
-    begun = world.arrive(1, NAME, 100_000)
-    world.run_until(1_000)
-    world.arrive(2, FAST_NAME, 16_000)
+    begun, _ = two_sessions(world, 100_000, 16_000)
     world.run_until(6_000)
     world.plan(FAST_100, version=2)
     assert world.unloads == []
@@ -311,43 +310,20 @@ def test_engine_ends_every_dispatch_of_chunks_exactly_once(
     seed: int, slowdown: float, prepare_us: int
 ) -> None:
     """Under joins, cancels, losses, drops, moves and unloads; and what begins goes on."""
-    chance = random.Random(seed)
     world = new_world(prepare_us, slowdown)
     world.plan(*PLANS[2])
-    lost: set[DispatchKey] = set()
-    deadlines_us: dict[DispatchKey, int] = {}
-    sessions: dict[DispatchKey, str] = {}
-    for number in range(chance.randrange(10, 120)):
-        world.run_until(world.now_us + chance.randrange(8_000))
-        if chance.random() < 0.1:
-            world.tell(Cancelled(DispatchKey(0, chance.randrange(number + 1))))
-        if chance.random() < 0.03:
-            world.plan(*chance.choice(PLANS), version=number + 2)
-        if chance.random() < 0.02:
-            open_keys = deadlines_us.keys() - world.rejected.keys() - world.ends_us.keys()
-            world.tell(ConnectionLost(0))
-            lost |= open_keys
-        session = chance.choice((NAME, LOOSE.session, FAST_NAME))
-        deadline_us = world.now_us + chance.randrange(1, 300_000)
-        key = world.arrive(number, session, deadline_us, chance.randrange(1, 6))
-        deadlines_us[key], sessions[key] = deadline_us, session
-    world.tell(Drain())
-    world.run_until(world.now_us + 10_000_000)
-    assert world.drained_at_us is not None
-    assert not world.rejected.keys() & world.ends_us.keys()
-    assert world.rejected.keys() | world.ends_us.keys() | lost == deadlines_us.keys()
-    assert not lost & (world.rejected.keys() | world.ends_us.keys())
+    story = Story(world, PLANS, (NAME, LOOSE.session, FAST_NAME))
+    story.happen(random.Random(seed), Chances(gap_us=8_000, cancel=0.1, replan=0.03, lose=0.02))
+    story.assert_each_ended_once()
     if slowdown <= 1.0:
         # Chunks end on whole microseconds.
-        assert all(end_us <= deadlines_us[key] + 2 for key, end_us in world.ends_us.items())
-    _goes_on(world, lost, sessions)
+        story.assert_in_time(rounding_us=2)
+    _goes_on(story)
 
 
-def _goes_on(
-    world: VirtualBackend, lost: set[DispatchKey], sessions: dict[DispatchKey, str]
-) -> None:
+def _goes_on(story: Story) -> None:
     """What has begun is in each next batch of its session until its end, before newcomers."""
-    begun: dict[DispatchKey, str] = {}
+    world, begun = story.world, dict[DispatchKey, str]()
     last = {key: batch.id for batch in world.batches for key in batch.keys}
     for batch in world.batches:
         if batch.model != "speech":
@@ -355,6 +331,6 @@ def _goes_on(
         going = {key for key in begun if key in batch.keys}
         assert set(batch.keys[: len(going)]) == going
         left_out = {key for key, session in begun.items() if session in batch.shares} - going
-        assert left_out <= world.rejected.keys() | lost
-        begun |= {key: sessions[key] for key in batch.keys}
+        assert left_out <= world.rejected.keys() | story.lost
+        begun |= {key: story.session_of[key] for key in batch.keys}
         begun = {key: name for key, name in begun.items() if last[key] > batch.id}

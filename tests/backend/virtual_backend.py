@@ -15,6 +15,9 @@ from nexus.backend.events import (
     BackendEffect,
     BackendEvent,
     Batch,
+    Cancelled,
+    ConnectionLost,
+    Drain,
     Drained,
     Execute,
     Executed,
@@ -162,6 +165,61 @@ class VirtualBackend:
         self.batches.append(batch)
         unfinished = {key: lefts[key] for key in batch.keys if lefts[key]}
         self.at(end_us, Executed(batch.id, unfinished=unfinished))
+
+
+@dataclass(frozen=True)
+class Chances:
+    """What may happen before each arrival: after up to ``gap_us``, with these chances."""
+
+    gap_us: int
+    cancel: float
+    replan: float
+    lose: float
+
+
+@dataclass
+class Story:
+    """Random arrivals of ``sessions`` under one of ``plans``, and what became of the dispatches."""
+
+    world: VirtualBackend
+    plans: Sequence[Sequence[Placement]]
+    sessions: Sequence[str]
+    deadlines_us: dict[DispatchKey, int] = field(default_factory=dict)
+    session_of: dict[DispatchKey, str] = field(default_factory=dict)
+    lost: set[DispatchKey] = field(default_factory=set)
+
+    def happen(self, chance: random.Random, chances: Chances) -> None:
+        """Everything, until the backend has drained."""
+        world = self.world
+        for number in range(chance.randrange(10, 120)):
+            world.run_until(world.now_us + chance.randrange(chances.gap_us))
+            if chance.random() < chances.cancel:
+                world.tell(Cancelled(DispatchKey(0, chance.randrange(number + 1))))
+            if chance.random() < chances.replan:
+                world.plan(*chance.choice(self.plans), version=number + 2)
+            if chance.random() < chances.lose:
+                open_keys = self.deadlines_us.keys() - world.rejected.keys() - world.ends_us.keys()
+                world.tell(ConnectionLost(0))
+                self.lost |= open_keys
+            session = chance.choice(self.sessions)
+            deadline_us = world.now_us + chance.randrange(1, 300_000)
+            key = world.arrive(number, session, deadline_us, chance.randrange(1, 6))
+            self.deadlines_us[key], self.session_of[key] = deadline_us, session
+        world.tell(Drain())
+        world.run_until(world.now_us + 10_000_000)
+
+    def assert_each_ended_once(self) -> None:
+        """One answer or refusal each, or none where nobody listens any more."""
+        world = self.world
+        assert world.drained_at_us is not None
+        assert not world.rejected.keys() & world.ends_us.keys()
+        assert world.rejected.keys() | world.ends_us.keys() | self.lost == self.deadlines_us.keys()
+        assert not self.lost & (world.rejected.keys() | world.ends_us.keys())
+
+    def assert_in_time(self, rounding_us: int = 0) -> None:
+        """Nobody was answered late by more than the rounding."""
+        ends_us = self.world.ends_us
+        assert all(at <= self.deadlines_us[key] + rounding_us for key, at in ends_us.items())
 
 
 def placement_of(

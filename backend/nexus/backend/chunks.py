@@ -12,7 +12,7 @@ from typing import NamedTuple
 from nexus.backend.begun import Begun
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.dispatch_queue import Queued, prefix
-from nexus.backend.early_drop import LatencyTable, Window, largest_batch
+from nexus.backend.early_drop import LatencyTable, Window, has_throughput, largest_batch
 
 ROUNDING_US = 1e-6
 """What adding up shares may have added to a time."""
@@ -143,7 +143,7 @@ def joining(
             return Window(dropped, taken, items)
         fewer = largest_batch(budget_us, together, latencies_us)
         taken, items = prefix(waiting, dropped, min(room, fewer - company))
-        if taken and latencies_us[fewer] * together * throughput_min <= latency_us * fewer:
+        if taken and has_throughput(fewer, together, latencies_us, throughput_min):
             return Window(dropped, taken, items)
     return Window(len(waiting), 0, 0)
 

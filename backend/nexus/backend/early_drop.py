@@ -8,7 +8,6 @@ planned batch, and no head is dropped whom a little smaller a batch still serves
 the rest.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -57,15 +56,18 @@ def slide(
             end += 1
         if now_us + latencies_us[items] <= head.due_us:
             return Window(dropped, end - dropped, items)
-        # Without a minimum a batch may be as small as it likes.
-        item_us_max = latencies_us[items] / items / throughput_min if throughput_min else math.inf
-        smaller = _smaller(
-            waiting, dropped, now_us, window_items, latencies_us, item_us_max=item_us_max
-        )
-        if smaller is not None:
+        smaller = _smaller(waiting, dropped, now_us, window_items, latencies_us)
+        if smaller is not None and has_throughput(
+            smaller.items, items, latencies_us, throughput_min
+        ):
             return smaller
         items -= head.items
     return Window(len(waiting), 0, 0)
+
+
+def has_throughput(items: int, of_items: int, latencies_us: LatencyTable, least: float) -> bool:
+    """Whether a batch has at least a share ``least`` of the throughput of one of ``of_items``."""
+    return latencies_us[items] * of_items * least <= latencies_us[of_items] * items
 
 
 def largest_batch(budget_us: float, items_max: int, latencies_us: LatencyTable) -> int:
@@ -85,19 +87,14 @@ def _smaller(
     now_us: int,
     window_items: int,
     latencies_us: LatencyTable,
-    *,
-    item_us_max: float,
 ) -> Window | None:
-    """The batch that saves the head, if the window after it can wait.
-
-    An item of it may take ``item_us_max`` of the device's time.
-    """
+    """The batch that saves the head, if the window after it can wait."""
     head = waiting[start]
     budget_us = head.due_us - now_us
     if budget_us <= 0:
         return None
     taken, items = prefix(waiting, start, largest_batch(budget_us, window_items, latencies_us))
-    if taken == 0 or latencies_us[items] > min(budget_us, item_us_max * items):
+    if taken == 0 or latencies_us[items] > budget_us:
         return None
     next_start = start + taken
     if next_start < len(waiting):

@@ -47,7 +47,6 @@ class HostedGroup:
     __slots__ = (
         "batch_max",
         "begun",
-        "chunk_us",
         "estimator",
         "in_turn",
         "key",
@@ -65,7 +64,6 @@ class HostedGroup:
         self.members: dict[SessionName, HostedSession] = {}
         self.queue = DispatchQueue()
         self.begun: list[Begun] = []
-        self.chunk_us = 0
         self.in_turn: set[DispatchKey] = set()
         self.look_us: int | None = None
         self.turn = Turn(self.queue.waiting, 1, 0, estimator.latencies_us)
@@ -78,6 +76,11 @@ class HostedGroup:
         return any(session.model.resident for session in self.members.values())
 
     @property
+    def chunk_us(self) -> int:
+        """About how long its batches take that are chunks; 0: they are not."""
+        return self.turn.chunk_us
+
+    @property
     def items(self) -> int:
         """Items that wait or are being prepared."""
         return sum([session.items for session in self.members.values()])
@@ -87,10 +90,10 @@ class HostedGroup:
         sessions = [s for s in self.members.values() if not s.leaving]
         # A prefix group has a profile of its own, and no chunks: its models differ.
         whole = any(s.placement.model != self.key.profile for s in self.members.values())
-        self.chunk_us = 0 if whole else max(s.model.chunk_us for s in self.members.values())
+        chunk_us = 0 if whole else max(s.model.chunk_us for s in self.members.values())
         # One that gets nothing more has nothing to wait for, and a local one never waits; nor does
         # one whom others can join later.
-        waits = bool(sessions) and not draining and not self.chunk_us
+        waits = bool(sessions) and not draining and not chunk_us
         pooled = waits and all(s.pooled for s in sessions)
         sessions = sessions or list(self.members.values())
         self.turn = Turn(
@@ -102,7 +105,7 @@ class HostedGroup:
             early_us=early_us + max(s.placement.slack_us for s in sessions),
             gap_us=_gap_us(sum(s.placement.rate for s in sessions)),
             begun=self.begun,
-            chunk_us=self.chunk_us,
+            chunk_us=chunk_us,
         )
         self.window_items = duty_cycle.window_items(self.turn)
         self.batch_max = self.estimator.profile.max_batch

@@ -209,7 +209,7 @@ class SessionDispatcher:
         routes: Sequence[Route] = self._router.reachable
         if not routes:
             return self._no_route()
-        fastest_us = min(route.batch_us(min(items, route.batch)) for route in routes)
+        fastest_us = min(route.batch_us(items) for route in routes)
         if not can_be_in_time(fastest_us, left_us, self._travel_us):
             return dropped(
                 DropReason.DEADLINE,

@@ -7,7 +7,6 @@ that a change of leader never shrinks the cluster.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from nexus.core.cluster import Catalogue
 from nexus.core.names import SessionName, declared_session, stage_session_name
@@ -19,8 +18,6 @@ from nexus.scheduler.planner import QueryLoad
 from nexus.scheduler.rates import RateEstimator
 from nexus.scheduler.settings import EpochSettings
 from nexus.scheduler.stage_rates import stage_rates
-
-_Declared = TypeVar("_Declared", Session, Query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +55,25 @@ class Expectation:
 
     def believed(self, may_be_even: Callable[[str], bool]) -> "Expectation":
         """Nothing is taken to arrive evenly, whatever its declarer foresees, that does not."""
+        declared: tuple[Session | Query, ...] = (
+            *(load.session for load in self.sessions),
+            *(entry.query for entry in self.queries),
+        )
+        random = {d.name for d in declared if d.arrives_evenly and not may_be_even(d.name)}
+        if not random:
+            return self
         return Expectation(
             sessions=tuple(
-                replace(load, session=_believed(load.session, may_be_even))
+                replace(load, session=replace(load.session, arrives_evenly=False))
+                if load.session.name in random
+                else load
                 for load in self.sessions
             ),
             queries=tuple(
-                replace(entry, query=_believed(entry.query, may_be_even)) for entry in self.queries
+                replace(entry, query=replace(entry.query, arrives_evenly=False))
+                if entry.query.name in random
+                else entry
+                for entry in self.queries
             ),
         )
 
@@ -82,12 +91,6 @@ class Expectation:
             ),
             queries=tuple(_grown_query(entry, floors) for entry in self.queries),
         )
-
-
-def _believed(declared: _Declared, may_be_even: Callable[[str], bool]) -> _Declared:
-    if not declared.arrives_evenly or may_be_even(declared.name):
-        return declared
-    return replace(declared, arrives_evenly=False)
 
 
 def _grown_query(entry: QueryLoad, floors: Mapping[str, float]) -> QueryLoad:

@@ -20,7 +20,7 @@ from nexus.scheduler.packing import pack_device
 from nexus.scheduler.scaling_search import largest_scale
 
 SQUEEZE_STEPS = 9
-"""Bisections of the common factor: it is found to within 0.2 %, all of which is served."""
+"""Bisections of the common factor: it is found to within 0.2 %, and what is missed stays idle."""
 FACTOR_MIN = 1 / 128
 GROW_STEPS = 4
 RATE_EPSILON = 1e-6

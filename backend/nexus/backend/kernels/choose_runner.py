@@ -4,7 +4,6 @@ The CPU extension where it is installed, else onnxruntime; each is imported only
 """
 
 import logging
-import os
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -96,12 +95,15 @@ def build_runner(
     onnxruntime = find_spec("onnxruntime") is not None
     choice = choose_runner(cpu_features(), onnxruntime=onnxruntime, precision=precision)
     if choice.kind is RunnerKind.CPU_KERNELS:
-        from nexus.backend.kernels.cpu_runner import CpuRunner  # noqa: PLC0415 - may be missing
+        from nexus.backend.kernels.cpu_runner import (  # noqa: PLC0415 - may be missing
+            CpuRunner,
+            threads_of,
+        )
         from nexus.backend.kernels.model.cpu_measurement import (  # noqa: PLC0415 - only for those
             kept_constants,
         )
 
-        threads = threads or len(os.sched_getaffinity(0))
+        threads = threads_of(threads)
         constants = kept_constants(import_module(EXTENSION), threads)
         return CpuRunner(weights, precision=precision, threads=threads, constants=constants)
     _say_once(choice.why)

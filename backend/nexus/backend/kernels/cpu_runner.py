@@ -79,7 +79,7 @@ class CpuRunner:
                 reason="invalid_precision",
             )
         self.shape = weights.shape
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads_of(threads)
         self._wide = _packed(weights, precision)
         self._narrow = None
         if precision is Precision.FP32 and narrow_batch_max:
@@ -170,6 +170,11 @@ def shared_pool(threads: int, process: int) -> extension.Pool:
     """The process's workers; ``process`` is in the key because a forked child has none of them."""
     del process
     return extension.Pool(threads)
+
+
+def threads_of(threads: int) -> int:
+    """So many; 0 means as many as the process has cores."""
+    return threads or len(os.sched_getaffinity(0))
 
 
 def _ready_plans(

@@ -12,7 +12,7 @@ from nexus.backend.kernels.cellular.slot_runner import (
     check_slot_state,
     check_slots,
 )
-from nexus.backend.kernels.cpu_runner import shared_pool
+from nexus.backend.kernels.cpu_runner import shared_pool, threads_of
 from nexus.backend.kernels.weights import Floats, StackWeights
 
 
@@ -35,7 +35,7 @@ class CpuSlots:
         check_slots(weights.shape, slots)
         self.shape = weights.shape
         self.slots = slots
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads_of(threads)
         self.name = (
             f"cpu slots {precision.value} {extension.features()[0]}, {self._threads} threads"
         )
