@@ -1,5 +1,7 @@
 """Planned loads: the worst session's share in time (ADR 0013), by the real engine."""
 
+from dataclasses import replace
+
 import pytest
 
 from nexus.core.profile import linear_profile
@@ -44,6 +46,23 @@ def streams(mix: dict[str, int], load: float, slack: float) -> list[Stream]:
 def test_dispatch_keeps_the_worst_session_at_its_goal(mix: str) -> None:
     shares = goodput(streams(MIXES[mix], load=0.8, slack=1.15), 15_000_000, seed=3)
     assert min(shares.values()) >= 0.99, shares
+
+
+def even_stream(excess: float, *, foretold: bool) -> Stream:
+    """Even arrivals on a device that one session's batches fill, and so much more than that."""
+    profile = linear_profile("resnet50", "v100", *V100_US["resnet50"], 128)
+    rate = profile.throughput(56)
+    placement = placement_of(profile, 100_000, 56, rate=rate)
+    placement = replace(placement, arrives_evenly=foretold)
+    return Stream(placement, profile, (1 + excess) * rate, even=True)
+
+
+def test_a_full_device_loses_little_more_than_the_excess_of_even_arrivals() -> None:
+    (share,) = goodput([even_stream(0.003, foretold=True)], 60_000_000, seed=3).values()
+    assert share >= 0.993
+    # Saving heads by batches that fall behind what comes costs several times the excess.
+    (share,) = goodput([even_stream(0.003, foretold=False)], 60_000_000, seed=3).values()
+    assert share < 0.993
 
 
 @pytest.mark.full

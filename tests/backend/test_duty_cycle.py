@@ -1,11 +1,14 @@
 """Whose turn it is, how large the batch, and that long batches do not harm neighbours."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus.backend.dispatch_key import DispatchKey
 from nexus.backend.dispatch_queue import Queued
 from nexus.backend.duty_cycle import Choice, Turn, choose, window
+from nexus.backend.early_drop import Window
 
 AFFINE = tuple(0 if batch == 0 else 10 + batch for batch in range(33))
 """l(b) = b + 10, up to 32."""
@@ -25,6 +28,16 @@ def chosen(*turns: Turn, now_us: int = 0) -> Choice | None:
     heads = [window(one, now_us) for one in turns]
     assert all(head.dropped == 0 for head in heads)
     return choose(turns, heads, now_us)
+
+
+def test_window_saves_a_head_of_even_arrivals_only_by_a_batch_that_keeps_up() -> None:
+    # l(12) = 22 does not fit the head's 21; a batch of 11 takes 1.91 an item.
+    one = turn(21, *[300] * 11, batch=8)
+    behind, level = replace(one, even=True, gap_us=1.9), replace(one, even=True, gap_us=2.0)
+    assert window(one, 0, alone=True) == Window(0, 11, 11)
+    assert window(level, 0, alone=True) == Window(0, 11, 11)
+    assert window(behind, 0, alone=True) == Window(1, 11, 11)
+    assert window(behind, 0) == Window(0, 11, 11), "others' turns may leave time to catch up"
 
 
 def test_choose_is_work_conserving() -> None:

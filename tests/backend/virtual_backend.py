@@ -38,11 +38,16 @@ from nexus.core.request import Dispatch, DropReason
 
 @dataclass(frozen=True)
 class Stream:
-    """One session's load: Poisson arrivals of single items."""
+    """One session's load: single items by Poisson, or ``even``: at equal gaps."""
 
     placement: Placement
     profile: Profile
     rate: float
+    even: bool = False
+
+    def gap_us(self, chance: random.Random) -> float:
+        """How long after an item the next comes."""
+        return 1e6 / self.rate if self.even else chance.expovariate(self.rate) * 1e6
 
 
 @dataclass
@@ -262,7 +267,7 @@ def _arrivals(
     number = 0
     for stream in streams:
         session, at_us = stream.placement.session, 0.0
-        while (at_us := at_us + chance.expovariate(stream.rate) * 1e6) < duration_us:
+        while (at_us := at_us + stream.gap_us(chance)) < duration_us:
             number += 1
             key = DispatchKey(0, number)
             deadline_us = round(at_us) + stream.placement.slo_us

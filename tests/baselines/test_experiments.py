@@ -8,7 +8,7 @@ import pytest
 from nexus.scheduler.scenario import Scenario
 from nexus.scheduler.scenario_file import parse_scenario
 from nexus.simulator.experiments.comparison import Case, ExperimentSettings, compare
-from nexus.simulator.experiments.game import GAMES, GROUPS, game
+from nexus.simulator.experiments.game import GAMES, game
 from nexus.simulator.experiments.mixed_apps import APPLICATIONS, MODELS, mixed_apps
 from nexus.simulator.experiments.one_device import prefix_rows
 from nexus.simulator.experiments.paper_files import paper_files, paper_scenarios
@@ -61,12 +61,15 @@ def test_experiments_mixed_apps_are_seven_with_twelve_models() -> None:
     assert used == set(MODELS)
 
 
-def test_experiments_game_has_its_groups_among_its_models() -> None:
+def test_experiments_game_has_two_prefix_groups() -> None:
     scenario = game()
     names = {model.name for model in scenario.models}
     assert len(scenario.queries) == GAMES
-    assert {group.model for group in GROUPS} <= names
-    assert {member for group in GROUPS for member in group.members} <= names
+    assert len(names) == 2 * GAMES
+    assert {profile.model for profile in scenario.prefix_profiles()} == {
+        "resnet-group",
+        "lenet-group",
+    }
 
 
 def test_experiments_sixteen_sessions_are_sixteen() -> None:

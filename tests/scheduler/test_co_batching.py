@@ -60,6 +60,22 @@ def test_co_batching_joins_models_of_a_prefix_group_by_its_profile() -> None:
     assert len(apart) == 4
 
 
+def test_co_batching_joins_large_models_of_a_prefix_group_all_at_once() -> None:
+    # One by one each of them fills devices better alone; together they share only one residue.
+    rates = (2_150, 2_080, 1_400, 1_330, 650, 590)
+    demands = [
+        session(100, rate, replace(PROFILE, model=f"variant{index}"))
+        for index, rate in enumerate(rates)
+    ]
+    little = linear_profile("variants", "gpu", 760, 7_960, 64)
+    joined = co_batched(map(candidate, demands), {}, lambda _: little, alike=False)
+    (one,) = joined
+    assert one.own is not None
+    assert {part.session.name for part in one.own.demands[0].parts} == {d.name for d in demands}
+    costly = linear_profile("variants", "gpu", 900, 7_960, 64)
+    assert len(co_batched(map(candidate, demands), {}, lambda _: costly, alike=False)) > 1
+
+
 def test_co_batching_shows_every_session_in_the_plan() -> None:
     variants = [replace(PROFILE, model=f"variant{index}") for index in range(4)]
     joined = together([session(100, 60, profile) for profile in variants], GROUP)

@@ -8,6 +8,7 @@ from nexus.core.profile import linear_profile
 from nexus.core.query import Query, Stage
 from nexus.core.session import Session, SessionLoad
 from nexus.core.units import US_PER_S
+from nexus.scheduler.backend_plans import as_backend_plan
 from nexus.scheduler.envelope import Spread
 from nexus.scheduler.expectation import Expectation
 from nexus.scheduler.planner import Planned, Workload, make_plan
@@ -62,6 +63,17 @@ def test_even_sessions_that_fill_devices_of_their_own_have_no_pool() -> None:
     assert not apart.pools
     assert not apart.unmet
     assert planned(rates, even=False).pools
+
+
+def test_placements_say_whose_items_come_evenly() -> None:
+    sessions = tuple(
+        SessionLoad(Session(model=name, slo_us=150_000, arrives_evenly=name == "a"), 100.0)
+        for name in "ab"
+    )
+    nodes = make_plan(workload(sessions=sessions), POLICIES["default-without-pools"]).nodes
+    placements = [one for node in nodes for one in as_backend_plan(node).placements]
+    even = {one.model: one.arrives_evenly for one in placements}
+    assert even == {"a": True, "b": False}
 
 
 def test_even_session_is_pooled_where_that_saves_a_device() -> None:

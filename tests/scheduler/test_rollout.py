@@ -180,3 +180,16 @@ def test_rollout_does_not_route_to_a_draining_backend() -> None:
     draining = [replace(s, state=BackendState.DRAINING) for s in rehearsal.statuses()]
     step = roll_out(rehearsal.target, Published(), draining, [])
     assert [routes.routes for routes in step.sessions] == [()]
+
+
+def test_rollout_counts_what_a_prefix_group_shares_once_for_all_its_batch_sizes() -> None:
+    # Twice 8 of 10 bytes: both batches hold the shared layers, which lie in memory once.
+    members = {"s0": 2, "s1": 2, "s2": 4, "s3": 4}
+    placements = tuple(
+        replace(placement(name), batch=batch, group="prefix", memory_bytes=4)
+        for name, batch in members.items()
+    )
+    target = Target(backends=(replace(backend_plan("b0", []), placements=placements),))
+    step = roll_out(target, Published(), Rehearsal(random.Random(0)).statuses(), [])
+    asked = {p.session for plan in step.backends for p in plan.placements}
+    assert asked == set(members)

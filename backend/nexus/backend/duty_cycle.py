@@ -12,6 +12,7 @@ The batch of a session that runs by chunks (``chunks.py``) ends with its chunk, 
 chooses anew; what has begun goes on in the session's next batch.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -43,7 +44,8 @@ class Turn:
 
     ``waiting`` is in order of due times; ``batch`` the planned batch; ``budget_us`` what a dispatch
     that arrives now would have for waiting and execution. ``pooled``: its batches are deferred, and
-    start ``early_us`` before their last moment. ``gap_us`` is the mean time between two items.
+    start ``early_us`` before their last moment. ``gap_us`` is the mean time between two items;
+    ``even``: all of them are foretold to come at equal gaps.
     ``chunk_us``: its batches are chunks of so long (0: whole), in which ``begun`` go on first.
     """
 
@@ -54,6 +56,7 @@ class Turn:
     pooled: bool = False
     early_us: int = 0
     gap_us: float = 1.0
+    even: bool = False
     begun: Sequence[Begun] = ()
     chunk_us: int = 0
 
@@ -93,7 +96,15 @@ def window(
             throughput_min=throughput_min,
             behind_us=behind_us,
         )
-    return slide(turn.waiting, now_us, window_items(turn), turn.latencies_us, throughput_min)
+    return slide(
+        turn.waiting,
+        now_us,
+        window_items(turn),
+        turn.latencies_us,
+        throughput_min=throughput_min,
+        # What comes evenly never lets up: no batch that falls behind it is ever caught up with.
+        item_us_max=turn.gap_us if alone and turn.even else math.inf,
+    )
 
 
 def window_items(turn: Turn) -> int:

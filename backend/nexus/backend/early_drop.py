@@ -8,6 +8,7 @@ planned batch, and no head is dropped whom a little smaller a batch still serves
 the rest.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -42,11 +43,14 @@ def slide(
     now_us: int,
     window_items: int,
     latencies_us: LatencyTable,
+    *,
     throughput_min: float = SAVING_THROUGHPUT_MIN,
+    item_us_max: float = math.inf,
 ) -> Window:
     """The first window over ``waiting`` (in order of due times) whose head is served in time.
 
-    ``throughput_min``: a batch that saves a head must have this share of the window's throughput.
+    A batch that saves a head must have the share ``throughput_min`` of the window's throughput,
+    and take no longer than ``item_us_max`` an item.
     """
     end = items = 0
     for dropped, head in enumerate(waiting):
@@ -57,8 +61,10 @@ def slide(
         if now_us + latencies_us[items] <= head.due_us:
             return Window(dropped, end - dropped, items)
         smaller = _smaller(waiting, dropped, now_us, window_items, latencies_us)
-        if smaller is not None and has_throughput(
-            smaller.items, items, latencies_us, throughput_min
+        if (
+            smaller is not None
+            and has_throughput(smaller.items, items, latencies_us, throughput_min)
+            and latencies_us[smaller.items] <= item_us_max * smaller.items
         ):
             return smaller
         items -= head.items

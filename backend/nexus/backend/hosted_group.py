@@ -104,6 +104,7 @@ class HostedGroup:
             pooled=pooled,
             early_us=early_us + max(s.placement.slack_us for s in sessions),
             gap_us=_gap_us(sum(s.placement.rate for s in sessions)),
+            even=all(s.placement.arrives_evenly for s in sessions),
             begun=self.begun,
             chunk_us=chunk_us,
         )

@@ -23,7 +23,7 @@ from nexus.simulator.experiments import (
     sixteen_sessions,
     traffic,
 )
-from nexus.simulator.experiments.comparison import ExperimentSettings, Row
+from nexus.simulator.experiments.comparison import FINE, ExperimentSettings, Row
 
 SECONDS, SECONDS_QUICK = 10.0, 4.0
 WARM_UP_US = US_PER_S
@@ -40,7 +40,9 @@ EXPERIMENTS: dict[str, Rows] = {
         query_analysis.query_analysis_rows,
         policies=(*query_analysis.POLICIES, query_analysis.BEST_SPLIT, DEFAULT),
     ),
-    "prefix batching": one_device.prefix_rows,
+    "prefix batching": partial(
+        one_device.prefix_rows, policies=(*one_device.PREFIX_POLICIES, DEFAULT)
+    ),
     "multiplexing": one_device.multiplexing_rows,
 }
 QUICK = ("multiplexing",)
@@ -73,7 +75,7 @@ def paper(lab: Lab) -> Section:
         title="The paper's experiments",
         about=ABOUT,
         seen=tuple(filter(None, (WHY, query_analysis_words(rows)))),
-        run=f"{seconds:g} s a run, seed {SEED}; capacities by bisection to 1 %",
+        run=f"{seconds:g} s a run, seed {SEED}; capacities by bisection to {100 * (FINE - 1):g} %",
         promises=_promises(rows),
         tables=tuple(_table(name, answer) for name, answer in answers.items()),
         pictures=(_picture(rows),),
@@ -97,33 +99,31 @@ def _table(name: str, answer: Answer[list[Row]]) -> Table:
     return Table(("case", "policy", "capacity", "ratio", "paper"), rows, name)
 
 
-def _ratios(rows: Sequence[Row], experiment: str, case: str, policy: str = PAPER) -> list[float]:
-    return [
-        row.ratio
-        for row in rows
-        if row.experiment == experiment and row.case.startswith(case) and row.policy == policy
-    ]
-
-
 def _promises(rows: Sequence[Row]) -> tuple[Promise, ...]:
-    zipf = _ratios(rows, "sixteen sessions", "Zipf")
-    mixed = _ratios(rows, "sixteen sessions", "mixed")
     return (
-        _promise("squishy packing against batch-oblivious, Zipf rates", SQUISHY_MIN, zipf),
-        _promise("squishy packing against batch-oblivious, mixed SLOs", SQUISHY_MIXED_MIN, mixed),
+        _squishy_promise(rows, "Zipf", "Zipf rates", SQUISHY_MIN),
+        _squishy_promise(rows, "mixed", "mixed SLOs", SQUISHY_MIXED_MIN),
         query_analysis_promise(rows),
     )
 
 
-def _promise(what: str, target: float, ratios: Sequence[float]) -> Promise:
-    measured = f"{ratio(min(ratios))} to {ratio(max(ratios))}" if ratios else NOTHING
+def _squishy_promise(rows: Sequence[Row], case: str, of: str, target: float) -> Promise:
+    """Judged by this cluster's packing and dispatch; the paper's own stands beside it."""
+    ratios, paper = (
+        [row.ratio for row in rows if row.case.startswith(case) and row.policy == policy]
+        for policy in (DEFAULT, PAPER)
+    )
     return Promise(
-        what=what,
+        what=f"squishy packing against batch-oblivious, {of}",
         target=f">= {ratio(target)}",
-        measured=measured,
+        measured=f"{_span(ratios)} ({PAPER} {_span(paper)})",
         kept=at_least(least(ratios), target),
         paper=True,
     )
+
+
+def _span(ratios: Sequence[float]) -> str:
+    return f"{ratio(min(ratios))} to {ratio(max(ratios))}" if ratios else NOTHING
 
 
 def _picture(rows: Sequence[Row]) -> Picture:

@@ -25,7 +25,8 @@ class Placement:
     local, and every frontend does. A ``spare`` is loaded but not counted on: its rate is 0 though
     it is not on its way out: owners of pools and frontends use it when the others cannot keep up.
     A deferred batch starts ``slack_us`` before its last moment: where sessions share a pool, it may
-    then have to wait for another's.
+    then have to wait for another's. ``arrives_evenly``: its items are foretold to come at equal
+    gaps, and no lull makes up for what a batch falls behind.
 
     Placements of one backend with the same ``group`` are batched together, by deadline; each of
     them has the ``batch`` and ``latency_us`` of the whole group. The group's l(b) is the profile of
@@ -45,6 +46,7 @@ class Placement:
     group: str | None = None
     slack_us: int = 0
     single_us: int = 0
+    arrives_evenly: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,6 +90,7 @@ def _placement(
         pool=node.pool,
         slack_us=node.slack_us,
         single_us=demand.profile.latencies_us[0],
+        arrives_evenly=demand.is_even,
         group=None if part is None else _group_name(demand),
     )
 

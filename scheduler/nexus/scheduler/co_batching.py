@@ -3,7 +3,8 @@
 A backend keeps one queue by deadline for them (``Placement.group``), so a batch is gathered at
 their summed rate. For the plan they are one demand: the tightest SLO rules its batch size, which is
 what the others pay. They are put together, from the tightest on, while that occupies no more of a
-device than apart. The paper batches equal SLOs only (nexus.md 2.8, weakness 9).
+device than apart; in the end all at once, if that does. The paper batches equal SLOs only
+(nexus.md 2.8, weakness 9).
 
 Groups of the plan in force stay together while it is gone on from: who changes groups changes
 devices.
@@ -33,6 +34,9 @@ SharedProfile: TypeAlias = Callable[[Demand], Profile | None]
 
 MEMBERS_MAX = 64
 """Sessions of one group: all of them come along wherever the group goes."""
+
+PACKING_LOSS = 0.03
+"""Residues of several groups that have to share devices take at least so much more than alone."""
 
 
 def of_no_prefix(_: Demand) -> None:
@@ -171,7 +175,8 @@ def _joined(
 ) -> list[Candidate]:
     """Groups of candidates that can all share batches.
 
-    Each newcomer, from the tightest on, joins the last group that is tighter, or begins one.
+    Each newcomer, from the tightest on, joins the last group that is tighter, or begins one. Large
+    ones do not join one by one what they would all gain from together: so that is tried, too.
     """
     together_before: dict[SessionName, list[tuple[Candidate, Choice]]] = {}
     newcomers: list[_Group] = []
@@ -196,7 +201,22 @@ def _joined(
             groups[place - 1] = _Group(groups[place - 1].members + newcomer.members, joined)
         else:
             groups.insert(place, newcomer)
+    if not together_before:
+        groups = _whole(groups, shared)
     return [group.as_one(shared) for group in groups]
+
+
+def _whole(groups: list[_Group], shared: SharedProfile) -> list[_Group]:
+    """All groups as one, if that occupies hardly more than they do apart and unpacked."""
+    members = tuple(member for group in groups for member in group.members)
+    if len(groups) == 1 or len(members) > MEMBERS_MAX:
+        return groups
+    demands = _all_together([group.own.demands for group in groups], shared)
+    if not all(demand.batch for demand in demands):
+        return groups
+    apart = sum(occupied(group.own.demands[0]) for group in groups)
+    worth = occupied(demands[0]) < (1 + PACKING_LOSS) * apart
+    return [_Group(members, Choice(demands))] if worth else groups
 
 
 def _group(members: Sequence[tuple[Candidate, Choice]], shared: SharedProfile) -> _Group | None:

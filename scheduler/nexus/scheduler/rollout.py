@@ -313,4 +313,16 @@ def _fits(placements: Sequence[Placement], status: BackendStatus) -> bool:
 
 
 def _memory_bytes(placements: Sequence[Placement]) -> int:
-    return sum({p.model: p.memory_bytes for p in placements}.values())
+    """Of the distinct models; of a prefix group that runs with several batch sizes only the most.
+
+    Each of those carries the layers that all of them share, in equal parts over its models.
+    """
+    models: dict[tuple[str, int], dict[ModelName, int]] = {}
+    for placement in placements:
+        key = (placement.group or placement.session, placement.batch)
+        models.setdefault(key, {})[placement.model] = placement.memory_bytes
+    sizes: dict[str, int] = {}
+    for (group, _), own in models.items():
+        name = group if len(own) > 1 else next(iter(own))
+        sizes[name] = max(sizes.get(name, 0), sum(own.values()))
+    return sum(sizes.values())

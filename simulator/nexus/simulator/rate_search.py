@@ -20,7 +20,8 @@ FACTOR_MIN = 2.0**-10
 FACTOR_MAX = 2.0**10
 COARSE = 1.05
 FINE = 1.01
-"""The ratio of the least factor that failed to the largest that held, at which it is enough."""
+"""Such ratios of the least factor that failed to the largest that held are enough: of short runs,
+and in the end."""
 
 Simulate = Callable[[Scenario], SimulationReport]
 Judge = Callable[[SimulationReport], float]
@@ -45,12 +46,17 @@ def overall(report: SimulationReport) -> float:
 
 
 def search_rate(
-    scenario: Scenario, simulate: Simulate, start: float = 1.0, good: Judge = worst
+    scenario: Scenario,
+    simulate: Simulate,
+    start: float = 1.0,
+    good: Judge = worst,
+    fine: float = FINE,
 ) -> Found:
     """Search from ``start``; raise InfeasibleError when no factor holds.
 
     ``good`` is the share of a run's requests that must reach 99 %: by default that of the worst
-    session or query. A run that ``simulate`` gives up with HopelessRunError does not hold.
+    session or query. A run that ``simulate`` gives up with HopelessRunError does not hold. ``fine``
+    is the ratio of the least factor that failed to the largest that held, at which it is enough.
     """
     short = replace(scenario, duration_us=min(scenario.duration_us, SHORT_US))
 
@@ -74,7 +80,7 @@ def search_rate(
     low, high = _bracket(holds_briefly, start, 2.0)
     low, high = narrowed(holds_briefly, low, high, COARSE)
     low, high = _bracket(holds, math.sqrt(low * high), COARSE)
-    low, _ = narrowed(holds, low, high, FINE)
+    low, _ = narrowed(holds, low, high, fine)
     return Found(low, found[low])
 
 

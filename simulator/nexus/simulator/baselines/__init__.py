@@ -2,7 +2,6 @@
 
 from nexus.simulator.baselines.arrangement import Arrangement, ArrangeSettings
 from nexus.simulator.baselines.nexus_paper import NexusParts
-from nexus.simulator.baselines.prefix_groups import PrefixGroup
 from nexus.simulator.baselines.registry import BASELINES, arrange_baseline, simulate_baseline
 
 __all__ = [
@@ -10,7 +9,6 @@ __all__ = [
     "ArrangeSettings",
     "Arrangement",
     "NexusParts",
-    "PrefixGroup",
     "arrange_baseline",
     "simulate_baseline",
 ]

@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 from nexus.scheduler.scenario import Scenario
 from nexus.simulator.baselines.policy import Policy
-from nexus.simulator.baselines.prefix_groups import PrefixGroup
 from nexus.simulator.baselines.situation import Situation
 
 
@@ -30,12 +29,10 @@ class ArrangeSettings:
 
     ``all_devices``: a planner that would leave devices of a fixed cluster unused plans for more
     than the rates given, as much as the devices can do: this is what a search for the highest rate
-    must allow it. Otherwise it uses the devices its plan needs. ``prefix_groups`` are for those
-    that batch by prefix.
+    must allow it. Otherwise it uses the devices its plan needs.
     """
 
     all_devices: bool = True
-    prefix_groups: tuple[PrefixGroup, ...] = ()
 
 
 Arrange: TypeAlias = Callable[[Scenario, ArrangeSettings], Arrangement]

@@ -55,8 +55,7 @@ class NexusParts:
         self, scenario: Scenario, splits: Splits, settings: ArrangeSettings
     ) -> Arrangement:
         """Plan the scenario with queries' SLOs divided as told."""
-        groups = settings.prefix_groups if self.prefix else ()
-        parts = grouped(scenario, splits, groups)
+        parts = grouped(scenario, splits, joining=self.prefix)
         if self.squishy:
             plan = paper_plan(parts.scenario, NEXUS, all_devices=settings.all_devices)
             situation = replace(parts.situation, devices=plan.devices)

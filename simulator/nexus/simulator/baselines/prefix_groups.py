@@ -1,29 +1,22 @@
 """Prefix groups: models that share their first layers, batched as one (paper section 6.3).
 
-A group is named after a model of the scenario whose profile is the group's: the shared layers once
-for the whole batch, then each member's own. Only sessions with equal SLOs join a group.
+The scenario says which models share a prefix; the group's profile is worked out as for the planner
+(nexus.scheduler.prefix_groups). Only sessions with equal SLOs join a group.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from nexus.core.errors import InvalidArgumentError
-from nexus.core.names import ModelName
+from nexus.core.names import DeviceType, ModelName
+from nexus.core.profile import Profile
 from nexus.core.session import Session
 from nexus.core.units import US_PER_MS
-from nexus.scheduler.scenario import Scenario, ScenarioSession
+from nexus.scheduler.scenario import Scenario, ScenarioModel, ScenarioSession
 from nexus.simulator.baselines.item import Line
 from nexus.simulator.baselines.situation import Served, Situation, Splits, served_of, situation_of
 
 MEMBERS_MIN = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrefixGroup:
-    """``members`` are models; ``model`` is the one whose profile is that of their batches."""
-
-    model: ModelName
-    members: tuple[ModelName, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +32,12 @@ class Grouped:
     scenario: Scenario
 
 
-def grouped(scenario: Scenario, splits: Splits, groups: Sequence[PrefixGroup]) -> Grouped:
-    """Take queries apart into sessions under ``splits``, and merge the members of each group."""
+def grouped(scenario: Scenario, splits: Splits, *, joining: bool) -> Grouped:
+    """Take queries apart into sessions under ``splits``; ``joining``: merge groups' members."""
+    if joining:
+        scenario = replace(scenario, models=(*scenario.models, *_group_models(scenario)))
     alone = situation_of(scenario, splits, ())
-    group_of = {member: group.model for group in groups for member in group.members}
+    group_of = {m.name: m.prefix.group for m in scenario.models if joining and m.prefix}
     members: dict[tuple[ModelName, int], list[Line]] = {}
     for line, served in enumerate(alone.served):
         if served.model in group_of:
@@ -68,6 +63,16 @@ def grouped(scenario: Scenario, splits: Splits, groups: Sequence[PrefixGroup]) -
         )
     flat = replace(scenario, sessions=sessions, queries=())
     return Grouped(situation=situation, joined=joined, scenario=flat)
+
+
+def _group_models(scenario: Scenario) -> Iterator[ScenarioModel]:
+    """The prefix groups that are not declared as models themselves, as such."""
+    profiles: dict[ModelName, dict[DeviceType, Profile]] = {}
+    for profile in scenario.prefix_profiles():
+        profiles.setdefault(profile.model, {})[profile.device] = profile
+    for group, by_device in profiles.items():
+        largest = min(m.max_batch for m in scenario.models if m.prefix and m.prefix.group == group)
+        yield ScenarioModel(name=group, profiles=by_device, max_batch=largest)
 
 
 def _as_session(served: Served) -> ScenarioSession:

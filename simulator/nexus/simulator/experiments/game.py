@@ -6,7 +6,6 @@ from nexus.core.device import DeviceSpec
 from nexus.core.query import Query, Stage
 from nexus.core.units import BYTES_PER_MB, us_from_ms
 from nexus.scheduler.scenario import Arrivals, Scenario, ScenarioQuery
-from nexus.simulator.baselines import PrefixGroup
 from nexus.simulator.experiments.comparison import Case, ExperimentSettings, Row, compare
 from nexus.simulator.experiments.published import (
     GAME_PREPROCESS_MS,
@@ -14,7 +13,7 @@ from nexus.simulator.experiments.published import (
     RESNET50_1080TI_MS,
     V100,
     linear_model,
-    prefix_group_model,
+    sharing_prefix,
     zipf,
 )
 
@@ -30,10 +29,6 @@ LENET_MB = 100
 SUFFIX_MS = 0.05
 """A game's own last layers: chosen. Figure 15 loses 7 % of throughput from 1 to 10 variants."""
 SUFFIX_MB = 10
-GROUPS = (
-    PrefixGroup(model="resnet-group", members=tuple(f"resnet-{game:02d}" for game in range(GAMES))),
-    PrefixGroup(model="lenet-group", members=tuple(f"lenet-{game:02d}" for game in range(GAMES))),
-)
 PAPER = {
     "nexus-paper": 4120,
     "nexus-paper-without-prefix": 3628,
@@ -67,12 +62,10 @@ def game(arrivals: str = "uniform") -> Scenario:
     lenets = [
         linear_model(f"lenet-{game:02d}", LENET_SIX_MS, memory_mb=LENET_MB) for game in range(GAMES)
     ]
-    groups = [
-        prefix_group_model(
-            "resnet-group", resnets[0], GAMES, suffix_ms=SUFFIX_MS, suffix_mb=SUFFIX_MB
-        ),
-        prefix_group_model("lenet-group", lenets[0], GAMES, suffix_ms=0.0, suffix_mb=SUFFIX_MB),
-    ]
+    models = (
+        *sharing_prefix(resnets, "resnet-group", suffix_ms=SUFFIX_MS, suffix_mb=SUFFIX_MB),
+        *sharing_prefix(lenets, "lenet-group", suffix_ms=0.0, suffix_mb=SUFFIX_MB),
+    )
     queries = tuple(
         ScenarioQuery(
             query=Query(
@@ -92,12 +85,12 @@ def game(arrivals: str = "uniform") -> Scenario:
     return Scenario(
         name="game",
         devices=(DeviceSpec(type=V100, count=DEVICES, memory_bytes=MEMORY_MB * BYTES_PER_MB),),
-        models=(*resnets, *lenets, *groups),
+        models=models,
         queries=queries,
     )
 
 
 def game_rows(settings: ExperimentSettings, policies: Sequence[str] = POLICIES) -> list[Row]:
     """Ratios to the complete Nexus."""
-    case = Case(name="game", scenario=game(), paper=PAPER, prefix_groups=GROUPS)
+    case = Case(name="game", scenario=game(), paper=PAPER)
     return compare("game", [case], policies, settings, against="nexus-paper")

@@ -6,7 +6,6 @@ from nexus.core.device import DeviceSpec
 from nexus.core.session import Session
 from nexus.core.units import us_from_ms
 from nexus.scheduler.scenario import Arrivals, Scenario, ScenarioModel, ScenarioSession
-from nexus.simulator.baselines import PrefixGroup
 from nexus.simulator.experiments.comparison import Case, ExperimentSettings, Row, compare
 from nexus.simulator.experiments.published import (
     CROP_PREPROCESS_MS,
@@ -14,7 +13,7 @@ from nexus.simulator.experiments.published import (
     V100,
     V100_MS,
     linear_model,
-    prefix_group_model,
+    sharing_prefix,
 )
 
 RATE = 400.0
@@ -44,14 +43,8 @@ MULTIPLEXING_POLICIES = ("nexus-paper", "tf-serving", "clipper")
 def prefix_variants(count: int) -> Scenario:
     """``count`` variants of ResNet-50 that differ in their last layers, with equal rates."""
     models = [linear_model(f"variant-{index}", RESNET50_1080TI_MS) for index in range(count)]
-    group = prefix_group_model("variants", models[0], count, suffix_ms=SUFFIX_MS)
-    return _one_device(f"prefix-{count}", models, VARIANTS_SLO_MS, extra=(group,))
-
-
-def prefix_groups(count: int) -> tuple[PrefixGroup, ...]:
-    """The one group of ``prefix_variants(count)``."""
-    members = tuple(f"variant-{index}" for index in range(count))
-    return (PrefixGroup(model="variants", members=members),)
+    variants = sharing_prefix(models, "variants", suffix_ms=SUFFIX_MS)
+    return _one_device(f"prefix-{count}", variants, VARIANTS_SLO_MS)
 
 
 def inception_copies(count: int, slo_ms: float = COPIES_SLO_MS) -> Scenario:
@@ -74,7 +67,6 @@ def prefix_rows(
             name=f"{count} variants",
             scenario=prefix_variants(count),
             paper=dict(zip(PREFIX_POLICIES, PREFIX_PAPER.get(count, ()), strict=False)),
-            prefix_groups=prefix_groups(count),
         )
         for count in counts
     ]
@@ -107,18 +99,13 @@ def multiplexing_rows(
     return compare("multiplexing", cases, policies, settings, against="nexus-paper")
 
 
-def _one_device(
-    name: str,
-    models: Sequence[ScenarioModel],
-    slo_ms: float,
-    extra: Sequence[ScenarioModel] = (),
-) -> Scenario:
-    """A session of every model, rates equal; ``extra`` models have none."""
+def _one_device(name: str, models: Sequence[ScenarioModel], slo_ms: float) -> Scenario:
+    """A session of every model, rates equal."""
     rate = RATE / len(models)
     return Scenario(
         name=name,
         devices=(DeviceSpec(type=V100, count=1),),
-        models=(*models, *extra),
+        models=tuple(models),
         sessions=tuple(
             ScenarioSession(
                 session=Session(model=m.name, slo_us=us_from_ms(slo_ms), expected_rate=rate),

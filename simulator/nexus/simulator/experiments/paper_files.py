@@ -29,7 +29,7 @@ One session on eight devices, offered the hard limit, N max{b / l(b) : l(b) <= S
 ResNet-50 on a 1080Ti (Symphony)."""
 _GAME = """\
 Figure 10. ResNet-50 on a 1080Ti (Symphony), 10 ms of pre-processing (section 7.3); six LeNet
-digits of a frame are one item. The games' models share prefixes, which this file does not say."""
+digits of a frame are one item."""
 _TRAFFIC = """\
 Figures 11 and 12. SSD: 47 ms for one frame (section 2), batching as R-CNN in SHEPHERD's Table 4;
 GoogLeNet: 4.2 ms (section 2); VGG-Face: Titan X profile of uwsampl/nexus. Fan-outs are chosen."""

@@ -5,10 +5,12 @@ elsewhere, so ratios between policies are to be compared with the paper's, never
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nexus.core.names import DeviceType, ModelName
 from nexus.core.profile import Profile, linear_profile
 from nexus.core.units import BYTES_PER_MB, US_PER_MS, us_from_ms
+from nexus.scheduler.prefix_groups import PrefixMember
 from nexus.scheduler.scenario import ScenarioModel
 
 V100 = "v100"
@@ -78,33 +80,15 @@ def linear_model(
     return model_of(profile, preprocess_ms=preprocess_ms)
 
 
-def prefix_group_model(
-    name: ModelName,
-    member: ScenarioModel,
-    members: int,
-    *,
-    suffix_ms: float,
-    suffix_mb: float = 0.0,
-) -> ScenarioModel:
-    """The profile of a prefix group: one member's layers once, and a suffix for each other member.
+def sharing_prefix(
+    models: Sequence[ScenarioModel], group: ModelName, *, suffix_ms: float, suffix_mb: float = 0.0
+) -> tuple[ScenarioModel, ...]:
+    """The models as members of a prefix group; of its own each has ``suffix_ms`` and ``suffix_mb``.
 
-    A batch of b has at most b members in it. ``suffix_ms`` and ``suffix_mb`` are a further
-    member's own layers.
+    A batch takes one member's layers, and a suffix for each other member in it.
     """
-    (profile,) = member.profiles.values()
-    suffix_us = us_from_ms(suffix_ms)
-    return model_of(
-        Profile(
-            model=name,
-            device=profile.device,
-            latencies_us=tuple(
-                latency_us + suffix_us * (min(batch, members) - 1)
-                for batch, latency_us in enumerate(profile.latencies_us, start=1)
-            ),
-            memory_bytes=profile.memory_bytes + round(suffix_mb * BYTES_PER_MB) * (members - 1),
-            preprocess_us=profile.preprocess_us,
-        )
-    )
+    member = PrefixMember(group, us_from_ms(suffix_ms), round(suffix_mb * BYTES_PER_MB))
+    return tuple(replace(model, prefix=member) for model in models)
 
 
 def scaled_to(batch_1_ms: float, alpha_beta_ms: tuple[float, float]) -> tuple[float, float]:

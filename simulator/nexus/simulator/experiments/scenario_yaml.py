@@ -54,10 +54,17 @@ def scenario_yaml(scenario: Scenario, comment: str) -> str:
 
 
 def _model(model: ScenarioModel) -> dict[str, Any]:
-    return {
+    data: dict[str, Any] = {
         "name": model.name,
         "profiles": {name: _profile(profile) for name, profile in model.profiles.items()},
     }
+    if model.prefix is not None:
+        data["prefix"] = {
+            "group": model.prefix.group,
+            "suffix_ms": ms_from_us(model.prefix.suffix_us),
+            "suffix_memory_mb": model.prefix.suffix_bytes / BYTES_PER_MB,
+        }
+    return data
 
 
 def _profile(profile: Profile) -> dict[str, Any]:
