@@ -3,8 +3,8 @@
 A backend keeps one queue by deadline for them (``Placement.group``), so a batch is gathered at
 their summed rate. For the plan they are one demand: the tightest SLO rules its batch size, which is
 what the others pay. They are put together, from the tightest on, while that occupies no more of a
-device than apart; in the end all at once, if that does. The paper batches equal SLOs only
-(nexus.md 2.8, weakness 9).
+device than apart; those of a prefix group in the end all at once, if that does. The paper batches
+equal SLOs only (nexus.md 2.8, weakness 9).
 
 Groups of the plan in force stay together while it is gone on from: who changes groups changes
 devices.
@@ -176,7 +176,8 @@ def _joined(
     """Groups of candidates that can all share batches.
 
     Each newcomer, from the tightest on, joins the last group that is tighter, or begins one. Large
-    ones do not join one by one what they would all gain from together: so that is tried, too.
+    ones of a prefix group do not join one by one, since each pays for its own layers, what they
+    would all gain from together: so that is tried, too.
     """
     together_before: dict[SessionName, list[tuple[Candidate, Choice]]] = {}
     newcomers: list[_Group] = []
@@ -201,7 +202,7 @@ def _joined(
             groups[place - 1] = _Group(groups[place - 1].members + newcomer.members, joined)
         else:
             groups.insert(place, newcomer)
-    if not together_before:
+    if not together_before and shared(groups[0].own.demands[0]) is not None:
         groups = _whole(groups, shared)
     return [group.as_one(shared) for group in groups]
 
