@@ -32,7 +32,7 @@ def decide(workload: Workload, constants: CpuConstants) -> Decision[CpuPlan]:
     for plan in candidates(workload, constants):
         limit = exceeded(workload, plan, constants)
         if limit:
-            ruled_out.append((limit, str(plan)))
+            ruled_out.append((limit, plan))
         else:
             ranked.append(Ranked(plan, predict(workload, plan, constants)))
     if not ranked:
@@ -43,7 +43,7 @@ def decide(workload: Workload, constants: CpuConstants) -> Decision[CpuPlan]:
     # Of equals the simpler: fewer threads leave cores to others.
     ranked.sort(key=lambda one: (one.cost.total_us, one.configuration.threads))
     worthwhile, rounded = _by_gain(ranked, workload.precision)
-    ruled_out += [(NARROW_GAIN_LIMIT, str(one.configuration)) for one in rounded]
+    ruled_out += [(NARROW_GAIN_LIMIT, one.configuration) for one in rounded]
     return Decision(tuple(worthwhile), tally(ruled_out))
 
 
@@ -69,41 +69,30 @@ def candidates(workload: Workload, constants: CpuConstants) -> Iterator[CpuPlan]
 
 def exceeded(workload: Workload, plan: CpuPlan, constants: CpuConstants) -> str:
     """The limit that a plan is beyond; empty if it is within all."""
+    return next(_limits(workload, plan, constants), "")
+
+
+def _limits(workload: Workload, plan: CpuPlan, constants: CpuConstants) -> Iterator[str]:
     instructions = instruction_set(constants.instructions)
     share = share_of(workload, plan, instructions)
     row_bytes = 4 * workload.shape.cell.gates * share.tiles * instructions.lanes
-    weight_bytes = row_bytes * workload.shape.hidden_size
-    l2_bytes = 2 * constants.chunk_bytes_max
-    shorter = [rows for rows in CHUNK_ROWS if rows < plan.chunk_rows]
-    checks = (
-        (
-            plan.precision is not workload.precision and workload.batch > NARROW_BATCH_MAX,
-            f"3-byte weights pay up to batch {NARROW_BATCH_MAX}",
-        ),
-        (
-            plan.precision is not workload.precision and weight_bytes <= l2_bytes,
-            "3-byte weights pay where 4 bytes do not stay in L2",
-        ),
-        (
-            plan.threads > 1
-            and plan.split is not Split.ROWS
-            and share.team * LINE_FLOATS > workload.shape.hidden_size,
-            "more threads than cache lines of hidden units",
-        ),
-        (
-            plan.threads > workload.batch and plan.split is Split.ROWS,
-            "more threads than rows",
-        ),
-        (
-            bool(shorter) and max(shorter) >= share.rows * workload.steps,
-            "a chunk longer than the whole input",
-        ),
-        (
-            bool(shorter) and row_bytes * plan.chunk_rows > constants.chunk_bytes_max,
-            f"projected inputs of a chunk beyond half of L2, {constants.chunk_bytes_max >> 10} KiB",
-        ),
-    )
-    return next((limit for fails, limit in checks if fails), "")
+    if plan.precision is not workload.precision:
+        if workload.batch > NARROW_BATCH_MAX:
+            yield f"3-byte weights pay up to batch {NARROW_BATCH_MAX}"
+        if row_bytes * workload.shape.hidden_size <= 2 * constants.chunk_bytes_max:
+            yield "3-byte weights pay where 4 bytes do not stay in L2"
+    if plan.threads > 1:
+        if plan.split is not Split.ROWS and share.team * LINE_FLOATS > workload.shape.hidden_size:
+            yield "more threads than cache lines of hidden units"
+        if plan.split is Split.ROWS and plan.threads > workload.batch:
+            yield "more threads than rows"
+    shorter = max((rows for rows in CHUNK_ROWS if rows < plan.chunk_rows), default=0)
+    if shorter:
+        if shorter >= share.rows * workload.steps:
+            yield "a chunk longer than the whole input"
+        if row_bytes * plan.chunk_rows > constants.chunk_bytes_max:
+            kib = constants.chunk_bytes_max >> 10
+            yield f"projected inputs of a chunk beyond half of L2, {kib} KiB"
 
 
 def _precisions(workload: Workload, constants: CpuConstants) -> Iterator[Precision]:

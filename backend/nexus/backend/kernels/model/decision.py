@@ -44,11 +44,13 @@ class Decision(Generic[T]):
         return self.ranked[0]
 
 
-def tally(ruled_out: Iterable[tuple[str, str]]) -> tuple[Pruned, ...]:
-    """Pairs (limit, example) counted by limit, the most frequent first."""
+def tally(ruled_out: Iterable[tuple[str, object]]) -> tuple[Pruned, ...]:
+    """Pairs (limit, configuration) counted by limit, the most frequent first."""
     counts: Counter[str] = Counter()
-    examples: dict[str, str] = {}
+    examples: dict[str, object] = {}
     for limit, example in ruled_out:
         counts[limit] += 1
         examples.setdefault(limit, example)
-    return tuple(Pruned(limit, count, examples[limit]) for limit, count in counts.most_common())
+    return tuple(
+        Pruned(limit, count, str(examples[limit])) for limit, count in counts.most_common()
+    )
