@@ -3,8 +3,8 @@
 A backend keeps one queue by deadline for them (``Placement.group``), so a batch is gathered at
 their summed rate. For the plan they are one demand: the tightest SLO rules its batch size, which is
 what the others pay. They are put together, from the tightest on, while that occupies no more of a
-device than apart; those of a prefix group in the end all at once, if that does. The paper batches
-equal SLOs only (nexus.md 2.8, weakness 9).
+device than apart, or in the end all at once. The paper batches equal SLOs only (nexus.md 2.8,
+weakness 9).
 
 Groups of the plan in force stay together while it is gone on from: who changes groups changes
 devices.
@@ -35,8 +35,9 @@ SharedProfile: TypeAlias = Callable[[Demand], Profile | None]
 MEMBERS_MAX = 64
 """Sessions of one group: all of them come along wherever the group goes."""
 
-PACKING_LOSS = 0.03
-"""Residues of several groups that have to share devices take at least so much more than alone."""
+RESIDUE_LOSS = 0.1
+"""Devices that a group of its own wastes: its residue shares one with others, and its bursts do not
+even out among them."""
 
 
 def of_no_prefix(_: Demand) -> None:
@@ -175,9 +176,10 @@ def _joined(
 ) -> list[Candidate]:
     """Groups of candidates that can all share batches.
 
-    Each newcomer, from the tightest on, joins the last group that is tighter, or begins one. Large
-    ones of a prefix group do not join one by one, since each pays for its own layers, what they
-    would all gain from together: so that is tried, too.
+    Each newcomer, from the tightest on, joins the last group that is tighter, or begins one. Some
+    do not join one by one what they would all gain from together, so that is tried, too: large ones
+    of a prefix group, each of which pays for its own layers; and those that come at random, whose
+    bursts even out among all of them.
     """
     together_before: dict[SessionName, list[tuple[Candidate, Choice]]] = {}
     newcomers: list[_Group] = []
@@ -202,13 +204,17 @@ def _joined(
             groups[place - 1] = _Group(groups[place - 1].members + newcomer.members, joined)
         else:
             groups.insert(place, newcomer)
-    if not together_before and shared(groups[0].own.demands[0]) is not None:
+    if not together_before and _may_gain_at_once(groups[0].own.demands[0], shared):
         groups = _whole(groups, shared)
     return [group.as_one(shared) for group in groups]
 
 
+def _may_gain_at_once(first: Demand, shared: SharedProfile) -> bool:
+    return shared(first) is not None or not first.is_even
+
+
 def _whole(groups: list[_Group], shared: SharedProfile) -> list[_Group]:
-    """All groups as one, if that occupies hardly more than they do apart and unpacked."""
+    """All groups as one, if that occupies less than they waste apart."""
     members = tuple(member for group in groups for member in group.members)
     if len(groups) == 1 or len(members) > MEMBERS_MAX:
         return groups
@@ -216,8 +222,8 @@ def _whole(groups: list[_Group], shared: SharedProfile) -> list[_Group]:
     if not all(demand.batch for demand in demands):
         return groups
     apart = sum(occupied(group.own.demands[0]) for group in groups)
-    worth = occupied(demands[0]) < (1 + PACKING_LOSS) * apart
-    return [_Group(members, Choice(demands))] if worth else groups
+    wasted = RESIDUE_LOSS * (len(groups) - 1)
+    return [_Group(members, Choice(demands))] if occupied(demands[0]) < apart + wasted else groups
 
 
 def _group(members: Sequence[tuple[Candidate, Choice]], shared: SharedProfile) -> _Group | None:
