@@ -76,6 +76,15 @@ def test_co_batching_joins_large_models_of_a_prefix_group_all_at_once() -> None:
     assert len(co_batched(map(candidate, demands), {}, lambda _: costly, alike=False)) > 1
 
 
+def test_co_batching_allows_for_the_bursts_that_random_sessions_even_out_together() -> None:
+    demands = [session(100, 830), session(110, 900), session(120, 490)]
+    even = [d._replace(session=replace(d.session, arrives_evenly=True)) for d in demands]
+    assert len(co_batched(map(candidate, demands))) == 1
+    assert len(co_batched(map(candidate, even))) == 3
+    far = [session(100, 8_300), session(200, 9_000), session(300, 4_900)]
+    assert len(co_batched(map(candidate, far))) > 1, "the tightest SLO would cost the others more"
+
+
 def test_co_batching_shows_every_session_in_the_plan() -> None:
     variants = [replace(PROFILE, model=f"variant{index}") for index in range(4)]
     joined = together([session(100, 60, profile) for profile in variants], GROUP)
