@@ -11,6 +11,7 @@ from nexus.scheduler.scenario_file import read_scenario
 from tests.integration.acceptance import bench
 
 SCENARIO = Path(__file__).parents[2] / "examples" / "scenarios" / "sixteen-v100.yaml"
+DEVICES = 16
 LOAD_SHARE = 0.8
 GOOD_MIN = 0.99
 
@@ -23,10 +24,11 @@ async def test_cluster_of_sixteen_devices_keeps_every_session(
 ) -> None:
     scenario = read_scenario(SCENARIO)
     plan = plan_scenario(scenario).plan
-    assert plan.devices_needed == {"v100": 16}, "the file's rates are the planned capacity of 16"
+    assert not plan.unmet
+    assert plan.devices_needed["v100"] <= DEVICES, "the file's rates fit its devices"
     cluster = LocalCluster(
         tmp_path / "cluster",
-        devices="emulated:v100:16",
+        devices=f"emulated:v100:{DEVICES}",
         frontends=scenario.frontends,
         # Two cores carry 1,000 requests/s as frames; as gRPC calls they are full before that.
         frontend_flags=("--data-listen", "127.0.0.1:0"),

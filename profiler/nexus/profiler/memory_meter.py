@@ -53,13 +53,13 @@ class ProcessMemory:
         with suppress(OSError):
             _CLEAR_REFS.write_text(_RESET_PEAK, encoding="ascii")
         # Some sandboxes take the write and reset nothing, or count no peak: the outcome decides.
-        peak, now = _status_bytes("VmHWM"), _status_bytes("VmRSS")
+        peak, now = _peak_and_now()
         self.resets_peak = 0 <= peak - now < _RESET_SLACK_BYTES and now > 0
         self._start_bytes = now if self.resets_peak else peak
 
     def peak_bytes(self) -> int:
         """See MemoryMeter."""
-        return max(0, _status_bytes("VmHWM") - self._start_bytes)
+        return max(0, _peak_and_now()[0] - self._start_bytes)
 
 
 class CudaMemory:
@@ -85,13 +85,15 @@ class CudaMemory:
         return max(0, peak - self._start_bytes)
 
 
-def _status_bytes(name: str) -> int:
-    """A line of /proc/self/status; 0 where there is none."""
+def _peak_and_now() -> tuple[int, int]:
+    """The most that was resident and what is, read at one moment; 0 for what the kernel leaves out.
+
+    Two readings would differ by what the first one took.
+    """
     try:
         lines = _STATUS.read_text(encoding="ascii").splitlines()
     except OSError:
-        return 0
-    for line in lines:
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * _BYTES_PER_KIB
-    return 0
+        return 0, 0
+    values = {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
+    peak, now = (int(values.get(name, ("0",))[0]) for name in ("VmHWM", "VmRSS"))
+    return peak * _BYTES_PER_KIB, now * _BYTES_PER_KIB
