@@ -31,11 +31,16 @@ from nexus.backend.model_residency import LOAD_RETRY_FIRST_US
 from nexus.core.plan import BackendPlan
 from nexus.core.profile import Profile, linear_profile
 from nexus.core.request import Dispatch, DropReason, dropped
-from tests.backend.virtual_backend import Chances, Story, VirtualBackend, placement_of
+from tests.backend.virtual_backend import (
+    FAST,
+    FAST_100,
+    Chances,
+    Story,
+    VirtualBackend,
+    placement_of,
+)
 
-FAST = linear_profile("fast", "v100", 1_000, 9_000, 16)
 SLOW = linear_profile("slow", "v100", 5_000, 45_000, 16)
-FAST_100 = placement_of(FAST, 100_000, 4)
 SLOW_500 = placement_of(SLOW, 500_000, 4)
 
 

@@ -13,9 +13,8 @@ from nexus.backend.events import PlanChanged, SayStarted, Watched
 from nexus.core.plan import BackendPlan, Placement
 from nexus.core.profile import linear_profile
 from nexus.core.request import DropReason
-from tests.backend.virtual_backend import VirtualBackend, placement_of
+from tests.backend.virtual_backend import FAST, VirtualBackend, placement_of
 
-FAST = linear_profile("fast", "v100", 1_000, 9_000, 16)
 CARS = linear_profile("cars", "v100", 1_500, 9_000, 16)
 FACES = linear_profile("faces", "v100", 1_500, 9_000, 16)
 STREET = linear_profile("street", "v100", 1_200, 10_000, 24)

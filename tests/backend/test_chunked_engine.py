@@ -15,6 +15,8 @@ from nexus.core.profile import linear_profile
 from nexus.core.request import DropReason
 from nexus.core.units import US_PER_S
 from tests.backend.virtual_backend import (
+    FAST,
+    FAST_100,
     Chances,
     Story,
     Stream,
@@ -24,9 +26,7 @@ from tests.backend.virtual_backend import (
 )
 
 SPEECH = linear_profile("speech", "v100", 2_000, 18_000, 16)
-FAST = linear_profile("fast", "v100", 1_000, 9_000, 16)
 SPEECH_100 = placement_of(SPEECH, 100_000, 4)
-FAST_100 = placement_of(FAST, 100_000, 4)
 NAME, FAST_NAME = SPEECH_100.session, FAST_100.session
 CHUNK_US = 5_000
 

@@ -16,12 +16,11 @@ from nexus.backend.engine import BackendEngine
 from nexus.backend.events import ConnectionLost, Drain, SayStarted, Watched
 from nexus.core.plan import Placement
 from nexus.core.profile import linear_profile
-from tests.backend.virtual_backend import VirtualBackend, placement_of
+from tests.backend.virtual_backend import FAST, VirtualBackend, placement_of
 
 AFFINE = tuple(0 if batch == 0 else 10 + batch for batch in range(33))
 """l(b) = b + 10, up to 32."""
 
-FAST = linear_profile("fast", "v100", 1_000, 9_000, 16)
 SLOW = linear_profile("slow", "v100", 5_000, 45_000, 16)
 
 

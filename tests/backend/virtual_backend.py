@@ -32,7 +32,7 @@ from nexus.backend.events import (
     Unload,
 )
 from nexus.core.plan import BackendPlan, Placement
-from nexus.core.profile import Profile
+from nexus.core.profile import Profile, linear_profile
 from nexus.core.request import Dispatch, DropReason
 
 
@@ -239,6 +239,11 @@ def placement_of(
         rate=rate,
         latency_us=profile.latency_us(batch),
     )
+
+
+FAST = linear_profile("fast", "v100", 1_000, 9_000, 16)
+FAST_100 = placement_of(FAST, 100_000, 4)
+"""A light model, and a session of it."""
 
 
 def goodput(

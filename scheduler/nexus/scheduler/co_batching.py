@@ -199,7 +199,7 @@ def _joined(
     groups.sort(key=lambda group: group.order)
     for newcomer in sorted(newcomers, key=lambda group: group.order):
         place = bisect_right(groups, newcomer.order, key=lambda group: group.order)
-        joined = _worth_joining(groups[place - 1].own, newcomer.own, shared) if place else None
+        joined = _worth_joining((groups[place - 1].own, newcomer.own), shared) if place else None
         if joined is not None:
             groups[place - 1] = _Group(groups[place - 1].members + newcomer.members, joined)
         else:
@@ -218,12 +218,8 @@ def _whole(groups: list[_Group], shared: SharedProfile) -> list[_Group]:
     members = tuple(member for group in groups for member in group.members)
     if len(groups) == 1 or len(members) > MEMBERS_MAX:
         return groups
-    demands = _all_together([group.own.demands for group in groups], shared)
-    if not all(demand.batch for demand in demands):
-        return groups
-    apart = sum(occupied(group.own.demands[0]) for group in groups)
-    wasted = RESIDUE_LOSS * (len(groups) - 1)
-    return [_Group(members, Choice(demands))] if occupied(demands[0]) < apart + wasted else groups
+    joined = _worth_joining([group.own for group in groups], shared, RESIDUE_LOSS)
+    return groups if joined is None else [_Group(members, joined)]
 
 
 def _group(members: Sequence[tuple[Candidate, Choice]], shared: SharedProfile) -> _Group | None:
@@ -237,13 +233,15 @@ def _group(members: Sequence[tuple[Candidate, Choice]], shared: SharedProfile) -
     return _Group(tuple(candidate for candidate, _ in ordered), own)
 
 
-def _worth_joining(group: Choice, newcomer: Choice, shared: SharedProfile) -> Choice | None:
-    """The group with one more, if that occupies no more than the two apart."""
-    demands = _all_together((group.demands, newcomer.demands), shared)
+def _worth_joining(
+    apart: Sequence[Choice], shared: SharedProfile, wasted: float = 0.0
+) -> Choice | None:
+    """All as one, if that takes no more than they do apart, where each but one has ``wasted``."""
+    demands = _all_together([choice.demands for choice in apart], shared)
     if len(demands[0].parts) > MEMBERS_MAX or not all(demand.batch for demand in demands):
         return None
-    apart = occupied(group.demands[0]) + occupied(newcomer.demands[0])
-    return Choice(demands) if occupied(demands[0]) <= apart else None
+    least = sum(occupied(choice.demands[0]) for choice in apart) + wasted * (len(apart) - 1)
+    return Choice(demands) if occupied(demands[0]) <= least else None
 
 
 def _all_together(
